@@ -1,0 +1,64 @@
+"""What a network on a host should be (`NetworkSpec`) and what is (`NetworkState`): plain, frozen, complete data.
+
+A spec says everything; applying it never needs another spec, the database or the web. Deleting is a spec with
+`present=False`. Specs travel and are stored as JSON through msgspec, which also checks every type on the way in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["nat", "isolated"]
+Protocol = Literal["tcp", "udp"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationSpec:
+    """A MAC and an IPv4 address fixed in a network; `port` is the tap that may use them, empty while there is none."""
+
+    id: str
+    mac: str
+    address: str
+    hostname: str
+    port: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardSpec:
+    """One port of one protocol: `public_address:public_port` -> `address:port`. `number` is its ct mark, never 0.
+
+    A forward of "tcp and udp" is two of these with the same `id` and `number`.
+    """
+
+    id: str
+    number: int
+    protocol: Protocol
+    public_address: str
+    public_port: int
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSpec:
+    """All of one network on one host.
+
+    `epoch` and `generation` order specs of one subject: a host drops one that is older than what it has stored.
+    `source_address` is the public address of source NAT; None masquerades. `gateway` is the bridge's own address.
+    """
+
+    subject: str
+    epoch: int
+    generation: int
+    present: bool = True
+    name: str = ""
+    mode: Mode = "nat"
+    bridge: str
+    bridge_mac: str = ""
+    subnet: str = ""
+    gateway: str = ""
+    source_address: str | None = None
+    mtu: int = 1500
+    reservations: tuple[ReservationSpec, ...] = ()
+    forwards: tuple[ForwardSpec, ...] = ()

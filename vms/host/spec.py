@@ -1,0 +1,76 @@
+"""What a VM on a host should be: plain, frozen, complete data, like `networks.host.spec`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Power = Literal["on", "off"]
+Accelerator = Literal["auto", "kvm", "tcg"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRef:
+    """An image by its content. `source` is where the host fetches it from once: an absolute path or an http(s) URL."""
+
+    id: str
+    name: str
+    sha256: str
+    size_bytes: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskSpec:
+    """A qcow2 disk of `size_gib` GiB: an overlay of `image`, or empty."""
+
+    id: str
+    size_gib: int
+    image: ImageRef | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NicSpec:
+    """A NIC on one of our bridges; `tap` is its guest port and comes from `kvmweb.core.names`."""
+
+    id: str
+    network: str
+    bridge: str
+    tap: str
+    mac: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedSpec:
+    """The NoCloud seed (cloud-init, datasource NoCloud). `password_hash` is crypt(5), never the password."""
+
+    instance_id: str
+    hostname: str
+    ssh_keys: tuple[str, ...] = ()
+    password_hash: str = ""
+    user_data: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmSpec:
+    """All of one VM on one host.
+
+    `domain` is its libvirt name, readable and unique on the host; `subject` is the libvirt UUID too. With `power="off"`
+    a running guest is asked by ACPI; `force` pulls the plug instead. `accelerator="auto"` takes what the host found
+    by trying.
+    """
+
+    subject: str
+    epoch: int
+    generation: int
+    present: bool = True
+    name: str = ""
+    domain: str
+    power: Power = "on"
+    force: bool = False
+    accelerator: Accelerator = "auto"
+    vcpus: int = 1
+    memory_mib: int = 128
+    disks: tuple[DiskSpec, ...] = ()
+    nics: tuple[NicSpec, ...] = ()
+    seed: SeedSpec | None = None
