@@ -1,4 +1,4 @@
-"""What a host says while it works on a job and when it is done. Plain data, shared by both kinds of subject."""
+"""What a host says while it works on a job and when it is done: plain data for all subjects."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ StepState = Literal["running", "done", "failed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One line of a job. Reports with the same `key` are the same step; a later one replaces the earlier.
+    """One line of a job. Reports with the same `key` are the same step; a later one replaces it.
 
-    `percent` is given only where the work has a size. `detail` is for the curious and for operators.
+    `percent` is given only where the work has a size. `detail` is for the curious and operators.
     """
 
     key: str
@@ -25,9 +25,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How applying a spec ended. `attention` maps ids of single objects the kernel refused to the reason.
+    """How applying a spec ended.
 
-    `observed` is what the host saw afterwards, in the words of the subject's kind.
+    `attention` maps ids of single objects the kernel refused to the reason. `observed` is what the
+    host saw afterwards, in the words of the subject's kind.
     """
 
     ok: bool
