@@ -1,0 +1,149 @@
+"""The body of an apply task, the same for every kind of subject: open, keep, apply, answer."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Generic
+
+import msgspec
+
+from kvmweb.core.envelope import Forged, open_
+from kvmweb.core.errors import HostBusy, KvmwebError, NotConverged
+from kvmweb.host.config import HostConfig
+from kvmweb.host.post import Outbox, Send
+from kvmweb.host.progress import Outcome, Report, Step
+from kvmweb.host.report import Reporter
+from kvmweb.host.store import S, SpecStore
+
+log = logging.getLogger(__name__)
+
+PAUSES = (1, 2, 5, 10, 10, 10, 10)
+"""Seconds before each further try of something that may pass by itself."""
+
+RETRY = "retry"
+_PASSING = frozenset({NotConverged.code, HostBusy.code})
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What the panel sends: one attempt at bringing one spec to this host."""
+
+    job: str
+    kind: str
+    attempt: int
+    spec: msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work(Generic[S]):
+    """How jobs of one kind are done on this host.
+
+    `apply` is the reconciler's; `hold` keeps everybody else away from a subject meanwhile.
+    """
+
+    config: HostConfig
+    kind: str
+    spec_type: type[S]
+    store: SpecStore[S]
+    apply: Callable[[S, Report], Outcome]
+    send: Send
+    outbox: Outbox
+    hold: Callable[[str], AbstractContextManager[object]] = nullcontext
+
+    def do(self, envelope: object, *, tries: int) -> int | None:
+        """Do one job after `tries` tries; returns the seconds to wait before another one.
+
+        None says the job has ended, or was none: a message that this host's key did not make is
+        logged and dropped.
+        """
+        try:
+            order = _order(open_(self.config.key, envelope), self.kind)
+        except (Forged, msgspec.ValidationError) as error:
+            log.error("message_dropped kind=%s reason=%s", self.kind, error)
+            return None
+        report = Reporter(self.send, self.outbox, order.job, order.attempt)
+        outcome, passing = self._outcome(order, report)
+        if passing and tries < len(PAUSES):
+            report(_pause_step(outcome, PAUSES[tries]))
+            report.close()
+            return PAUSES[tries]
+        if tries:
+            report(Step(key=RETRY, sentence=f"Tried {tries + 1} times"))
+        report.finish(outcome)
+        log.info(
+            "job_done kind=%s job=%s ok=%s code=%s", self.kind, order.job, outcome.ok, outcome.code
+        )
+        return None
+
+    def give_up(self, envelope: object, reason: str) -> None:
+        """Answer for a job that was to be tried again but could not be put back on the queue."""
+        order = _order(open_(self.config.key, envelope), self.kind)
+        Reporter(self.send, self.outbox, order.job, order.attempt).finish(
+            Outcome(
+                ok=False,
+                generation=0,
+                code=HostBusy.code,
+                message=f"The host could not try again: {reason}",
+                remedy="Press Retry.",
+            )
+        )
+
+    def _outcome(self, order: Order, report: Report) -> tuple[Outcome, bool]:
+        """How the job ended, and whether trying again may help."""
+        generation = 0
+        try:
+            spec = msgspec.json.decode(order.spec, type=self.spec_type)
+            generation = spec.generation
+            with self.hold(spec.subject):
+                outcome = self._applied(spec, report)
+        except KvmwebError as error:
+            return _failed(generation, error), error.retry
+        except Exception as error:
+            log.exception("job_crashed kind=%s job=%s", self.kind, order.job)
+            return _crashed(generation, error), False
+        return outcome, not outcome.ok and outcome.code in _PASSING
+
+    def _applied(self, spec: S, report: Report) -> Outcome:
+        newest = self.store.accept(spec)
+        if newest is not spec:
+            return Outcome(ok=True, generation=newest.generation)
+        return self.apply(spec, report)
+
+
+def _order(payload: dict[str, Any], kind: str) -> Order:
+    order = msgspec.json.decode(msgspec.json.encode(payload), type=Order)
+    if order.kind != kind:
+        raise Forged(f"a {order.kind} was sent to the worker of kind {kind}")
+    return order
+
+
+def _failed(generation: int, error: KvmwebError) -> Outcome:
+    return Outcome(
+        ok=False,
+        generation=generation,
+        code=error.code,
+        message=error.message,
+        remedy=error.remedy,
+    )
+
+
+def _crashed(generation: int, error: Exception) -> Outcome:
+    return Outcome(
+        ok=False,
+        generation=generation,
+        code="crashed",
+        message=f"{type(error).__name__}: {error}",
+        remedy="This is a fault in kvmweb. Report it with the details below; Retry may help.",
+        traceback="".join(traceback.format_exception(error)),
+    )
+
+
+def _pause_step(outcome: Outcome, seconds: int) -> Step:
+    return Step(
+        key=RETRY,
+        sentence=f"Trying again in {seconds} s: {outcome.message}",
+        state="running",
+    )
