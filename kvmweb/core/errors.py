@@ -1,14 +1,18 @@
 """Every error a person or a program may see, with its code, field and remedy.
 
-The web answers them as form errors or problem documents; a host reports them as the end of a job. A message says what
-happened and why, the remedy what to do about it. Nothing here imports Django: hosts raise these too.
+The web answers them as form errors or problem documents; a host reports them as the end of a job. A
+message says what happened and why, the remedy what to do about it. Nothing here imports Django:
+hosts raise these too.
 """
 
 from __future__ import annotations
 
 
 class KvmwebError(Exception):
-    """Base of all expected failures. `retry` tells the task, and only the task, whether trying again may help."""
+    """Base of all expected failures.
+
+    `retry` tells the task, and only the task, whether trying again may help.
+    """
 
     code = "error"
     status = 500

@@ -1,7 +1,8 @@
 """Kernel names, made from row numbers in this one place.
 
-Linux interface names fit 15 bytes (IFNAMSIZ 16, linux/if.h). The prefixes are a contract with the ruleset: `kw*` is a
-bridge of ours and `kt*` a guest port, and no rule ever names a single one of them.
+Linux interface names fit 15 bytes (IFNAMSIZ 16, linux/if.h). The prefixes are a contract with the
+ruleset: `kw*` is a bridge of ours and `kt*` a guest port, and no rule ever names a single one of
+them.
 """
 
 from __future__ import annotations
@@ -18,24 +19,17 @@ def bridge(number: int) -> str:
 
 
 def port(number: int) -> str:
-    """The tap of NIC `number`: `kt` and the number in base 36."""
+    """The guest port (tap) of reservation `number`: `kt` and the number in base 36."""
     return PORT_PREFIX + _base36(number)
 
 
 def bridge_mac(number: int) -> str:
-    """A fixed, locally administered MAC for the bridge, so that it never takes and changes with a port's."""
-    return _mac(0x56, number)
-
-
-def nic_mac(number: int) -> str:
-    """The MAC of reservation `number`, under QEMU's prefix 52:54:00 widened to 40 bits of number."""
-    return _mac(0x52, number)
-
-
-def _mac(first: int, number: int) -> str:
+    """A fixed, locally administered MAC for the bridge, so that it never takes and changes with a
+    port's.
+    """
     if not 0 < number < 1 << 40:
         raise ValueError(f"no MAC for number {number}")
-    return ":".join(f"{octet:02x}" for octet in (first, *number.to_bytes(5, "big")))
+    return ":".join(f"{octet:02x}" for octet in (0x56, *number.to_bytes(5, "big")))
 
 
 def _base36(number: int) -> str:

@@ -1,0 +1,52 @@
+"""The one gate between a user and an object.
+
+Every queryset of tenants' things answers `visible_to(user)` and `writable_by(user)`. A stranger is
+told the same as if the thing did not exist; one who may only read is told that.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, Self, TypeVar
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import Model, QuerySet
+
+from kvmweb.core.errors import Forbidden, NotFound
+
+User = AbstractBaseUser | AnonymousUser
+M = TypeVar("M", bound=Model)
+
+
+class Guarded(Protocol):
+    """A queryset that knows who may see and who may change its rows."""
+
+    def visible_to(self, user: User) -> Self: ...
+    def writable_by(self, user: User) -> Self: ...
+
+
+def get_for(
+    user: User, model: type[M], uuid: UUID | str, *, write: bool = False, lock: bool = False
+) -> M:
+    """The object of this UUID if `user` may see it (and, with `write`, change it).
+
+    `lock` takes the row's lock as well and needs a transaction.
+    Raises NotFound for strangers and Forbidden for readers.
+    """
+    rows: QuerySet[M] = model._default_manager.all()
+    name = model._meta.verbose_name
+    try:
+        wanted = uuid if isinstance(uuid, UUID) else UUID(uuid)
+    except ValueError:
+        raise NotFound(f"There is no such {name}.") from None
+    found = rows.visible_to(user).filter(uuid=wanted).first()  # type: ignore[attr-defined]
+    if found is None:
+        raise NotFound(f"There is no such {name}.")
+    if write and not rows.writable_by(user).filter(pk=found.pk).exists():  # type: ignore[attr-defined]
+        raise Forbidden(f"You may see this {name} but not change it.")
+    return rows.select_for_update().get(pk=found.pk) if lock else found
+
+
+def is_operator(user: User) -> bool:
+    """Operators are active staff; they see and change everything."""
+    return bool(user.is_active and getattr(user, "is_staff", False))

@@ -1,0 +1,70 @@
+"""Questions about a host, answered from what its monitor reported last.
+
+A host not yet heard answers "nothing known".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, ip_address, ip_network
+from typing import Any
+
+from kvmweb.core.errors import Invalid
+from kvmweb.hosts.models import Host
+
+# What Linux uses when nobody set it (net.ipv4.ip_local_port_range).
+DEFAULT_EPHEMERAL = (32768, 60999)
+SSH_PORT = 22
+_ANY = {"0.0.0.0", "::", "*"}  # noqa: S104  compared with, never bound to
+
+
+def choose_host(name: str | None = None, *, uuid: Any = None) -> Host:
+    """The host that was asked for, or the first one that takes new guests and answers."""
+    hosts = Host.objects.usable()
+    if name is not None or uuid is not None:
+        wanted = hosts.filter(name=name) if name is not None else hosts.filter(uuid=uuid)
+        if host := wanted.first():
+            return host
+        raise Invalid("There is no such host, or it takes no new guests.", field="host")
+    candidates = sorted(hosts, key=lambda host: (host.is_silent, host.pk))
+    if not candidates:
+        raise Invalid(
+            "No host can take this now.", field="host", remedy="Ask an operator to add a host."
+        )
+    return candidates[0]
+
+
+def taken_networks(host: Host) -> Iterable[tuple[IPv4Network, str]]:
+    """What the host itself routes or holds, each with a word for people."""
+    for route in host.facts.get("routes", ()):
+        network = ip_network(route, strict=False)
+        if isinstance(network, IPv4Network) and network.prefixlen:
+            yield network, f"the route {network} of the host"
+    for entry in host.facts.get("addresses", ()):
+        network = ip_network(f"{entry['address']}/{entry['prefix']}", strict=False)
+        if isinstance(network, IPv4Network):
+            yield network, f"the host's address {entry['address']}/{entry['prefix']}"
+
+
+def ephemeral_ports(host: Host) -> tuple[int, int]:
+    """The range, ends included, of source ports for the host's own connections."""
+    low, high = host.facts.get("ephemeral_ports") or DEFAULT_EPHEMERAL
+    return int(low), int(high)
+
+
+def listening_ports(host: Host, address: str) -> set[tuple[str, int]]:
+    """(protocol, port) pairs on which a program of the host answers at `address`."""
+    wanted = ip_address(address)
+    return {
+        (entry["protocol"], int(entry["port"]))
+        for entry in host.facts.get("listeners", ())
+        if entry["address"] in _ANY or ip_address(entry["address"]) == wanted
+    }
+
+
+def total_memory_mib(host: Host) -> int | None:
+    return host.facts.get("memory_mib")
+
+
+def total_cpus(host: Host) -> int | None:
+    return host.facts.get("cpus")

@@ -1,0 +1,120 @@
+"""KVM hosts and their public addresses."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from typing import Any, Self
+from uuid import uuid4
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from kvmweb.core.access import User, is_operator
+
+PORT_RANGE = [MinValueValidator(1), MaxValueValidator(65535)]
+
+
+class OperatorsQuerySet(models.QuerySet[Any]):
+    """Rows that belong to the operators."""
+
+    def visible_to(self, user: User) -> Self:
+        return self.all() if is_operator(user) else self.none()
+
+    def writable_by(self, user: User) -> Self:
+        return self.visible_to(user)
+
+
+class HostQuerySet(OperatorsQuerySet):
+    def usable(self) -> Self:
+        """Hosts that may be given new networks and VMs."""
+        return self.filter(maintenance=False)
+
+
+def new_key() -> str:
+    return secrets.token_hex(32)
+
+
+class Host(models.Model):
+    """A machine that runs guests. `key` seals the messages between it and the control plane.
+
+    `facts` is what its monitor saw last, `*_seen_at` when each of its processes was heard last:
+    observed, written by the control worker alone.
+    """
+
+    class Accelerator(models.TextChoices):
+        AUTO = "auto", "What the host found by trying"
+        KVM = "kvm", "KVM"
+        TCG = "tcg", "Software emulation (TCG)"
+
+    uuid = models.UUIDField(default=uuid4, unique=True, editable=False)
+    name = models.CharField(
+        max_length=32,
+        unique=True,
+        validators=[RegexValidator(r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", "Use a-z, 0-9 and - only.")],
+    )
+    key = models.CharField(max_length=64, default=new_key, editable=False)
+    maintenance = models.BooleanField(default=False, help_text="No new networks or VMs.")
+    accelerator = models.CharField(
+        max_length=4, choices=Accelerator.choices, default=Accelerator.AUTO
+    )
+    reserved_ports = models.JSONField(
+        default=list, blank=True, help_text="Ports no forward may take, besides ssh and the panel."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    facts = models.JSONField(default=dict, editable=False, blank=True)
+    facts_at = models.DateTimeField(null=True, editable=False)
+    monitor_seen_at = models.DateTimeField(null=True, editable=False)
+    net_seen_at = models.DateTimeField(null=True, editable=False)
+    vm_seen_at = models.DateTimeField(null=True, editable=False)
+
+    objects = HostQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the monitor has not been heard for longer than KVMWEB_HOST_SILENCE."""
+        limit = timedelta(seconds=settings.KVMWEB_HOST_SILENCE)
+        return self.monitor_seen_at is None or timezone.now() - self.monitor_seen_at > limit
+
+
+class PublicAddress(models.Model):
+    """An address of a host that the outside can reach.
+
+    Forwards listen on it, networks go out by it.
+
+    `first_port`–`last_port` is where free ports are picked from; it lies below the kernel's
+    ephemeral range.
+    """
+
+    uuid = models.UUIDField(default=uuid4, unique=True, editable=False)
+    host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="public_addresses")
+    address = models.GenericIPAddressField(protocol="IPv4", unique=True)
+    is_default = models.BooleanField(default=False)
+    first_port = models.PositiveIntegerField(default=20000, validators=PORT_RANGE)
+    last_port = models.PositiveIntegerField(default=29999, validators=PORT_RANGE)
+
+    objects = OperatorsQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-is_default", "address"]
+        verbose_name_plural = "public addresses"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["host"], condition=Q(is_default=True), name="one_default_address"
+            ),
+            models.CheckConstraint(
+                condition=Q(first_port__lte=models.F("last_port")), name="port_range_in_order"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.address

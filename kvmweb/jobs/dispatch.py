@@ -1,0 +1,184 @@
+"""From a request to a spec on its way.
+
+Ask for a job, start it when nothing else of its subject runs, send it.
+
+`request` runs in the transaction of the change. Everything else runs in the control worker alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from celery import current_app
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from kvmweb.core.envelope import seal
+from kvmweb.host.progress import Step
+from kvmweb.jobs import notify
+from kvmweb.jobs.events import append
+from kvmweb.jobs.models import Job, Status
+from kvmweb.jobs.subjects import Subject, SubjectKind, kind_named, locked
+from kvmweb.projects.actions import Actor
+
+log = logging.getLogger(__name__)
+
+LONGEST_LEASE = timedelta(minutes=10)
+
+
+def request(actor: Actor | None, subject: Subject, title: str) -> Job:
+    """Note that `subject` changed: a new generation, and a job that will bring it to the host.
+
+    Call it last in the transaction that changed the rows, with the subject's row locked. A job that
+    is already queued is joined: it will carry this change too. The host is told after the commit.
+    """
+    subject.generation += 1
+    job = Job.objects.of(subject.kind, subject.uuid).filter(status=Status.QUEUED).first()
+    if job is None:
+        job = Job.objects.create(
+            project=getattr(subject, "project", None),
+            kind=subject.kind,
+            subject=subject.uuid,
+            subject_name=str(subject)[:255],
+            title=title[:255],
+            requested_by=actor.user if actor else None,
+        )
+    subject.job = job
+    subject.save(update_fields=["generation", "job"])
+    for awaited, generation in kind_named(subject.kind).waits_for(subject):
+        if awaited.applied_generation < generation and awaited.job and not awaited.job.is_finished:
+            job.prerequisites.add(awaited.job)
+    ring_after_commit(subject.kind, subject.uuid)
+    notify.after_commit(job)
+    return job
+
+
+def ring_after_commit(kind: str, uuid: UUID) -> None:
+    """Tell the control worker, after the commit, that this subject may have something to send."""
+    transaction.on_commit(lambda: _ring(kind, uuid))
+
+
+def _ring(kind: str, uuid: UUID) -> None:
+    try:
+        current_app.send_task("kvmweb.jobs.sync", args=[kind, str(uuid)], queue="control")
+    except OperationalError as error:
+        log.warning("broker away, the sweep will start %s %s: %s", kind, uuid, error)
+
+
+def sync(kind_name: str, uuid: UUID | str) -> None:
+    """Start the subject's queued job if none runs and all it waits for is there.
+
+    Send it after the commit.
+    """
+    kind = kind_named(kind_name)
+    with transaction.atomic():
+        subject = locked(kind, uuid)
+        job = _startable(kind_name, uuid)
+        if job is None:
+            return
+        if subject is None:
+            finish(job, Status.CANCELLED, message="What this job was about is gone.")
+        elif (ready := _readiness(kind, subject)) is True:
+            _start(kind, subject, job)
+        elif ready is not None:
+            finish(job, Status.FAILED, **ready)
+
+
+def _startable(kind: str, uuid: UUID | str) -> Job | None:
+    jobs = list(Job.objects.select_for_update().of(kind, uuid).unfinished())
+    if any(job.status == Status.RUNNING for job in jobs):
+        return None
+    return jobs[0] if jobs else None
+
+
+def _readiness(kind: SubjectKind, subject: Subject) -> bool | dict[str, str] | None:
+    """True: send now. None: wait. A dict: what it waits for has failed, and how to say so."""
+    for awaited, generation in kind.waits_for(subject):
+        if awaited.applied_generation >= generation:
+            continue
+        if awaited.job is None or awaited.job.has_failed:
+            return {
+                "code": f"{awaited.kind}_failed",
+                "message": f"{awaited.kind.capitalize()} {awaited} could not be set up"
+                f"{': ' + awaited.job.message if awaited.job else '.'}",
+                "remedy": (awaited.job.remedy if awaited.job else "")
+                or "Mend that first, then press Retry.",
+            }
+        return None
+    return True
+
+
+def _start(kind: SubjectKind, subject: Subject, job: Job) -> None:
+    destination = kind.destination(subject)
+    now = timezone.now()
+    job.status = Status.RUNNING
+    job.host_name = destination.host
+    job.generation = subject.generation
+    job.started_at = now
+    job.payload = {
+        "job": str(job.uuid),
+        "kind": subject.kind,
+        "spec": kind.build_spec(subject),
+    }
+    append(
+        job,
+        [
+            (
+                now,
+                Step(
+                    key="dispatch", sentence=f"Waiting for host {destination.host}", state="running"
+                ),
+            )
+        ],
+    )
+    send(kind, subject, job)
+
+
+def send(kind: SubjectKind, subject: Subject, job: Job) -> None:
+    """Publish a running job (again) after the commit and give it a lease that grows with every
+    attempt.
+    """
+    job.attempt += 1
+    lease = min(timedelta(seconds=settings.KVMWEB_JOB_LEASE) * job.attempt, LONGEST_LEASE)
+    job.lease_until = timezone.now() + lease
+    job.save()
+    destination = kind.destination(subject)
+    payload: dict[str, Any] = {**(job.payload or {}), "attempt": job.attempt}
+    envelope = seal(destination.host, destination.key, payload)
+    queue = f"host.{destination.host}.{kind.worker}"
+
+    def publish() -> None:
+        try:
+            current_app.send_task(kind.task, args=[envelope], queue=queue)
+        except OperationalError as error:
+            log.warning("broker away, job %s will be sent again: %s", job.uuid, error)
+
+    transaction.on_commit(publish)
+    notify.after_commit(job)
+
+
+def finish(
+    job: Job,
+    status: Status,
+    *,
+    code: str = "",
+    message: str = "",
+    remedy: str = "",
+    traceback: str = "",
+) -> None:
+    """End a job, in the caller's transaction, and ring for those that waited for it."""
+    job.status = status
+    job.code, job.message, job.remedy, job.traceback = code, message, remedy, traceback
+    job.finished_at = timezone.now()
+    job.lease_until = None
+    job.payload = None
+    job.save()
+    ring_after_commit(job.kind, job.subject)
+    for dependent in job.dependents.filter(status=Status.QUEUED):
+        ring_after_commit(dependent.kind, dependent.subject)
+    notify.after_commit(job)

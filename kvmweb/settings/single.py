@@ -1,0 +1,18 @@
+"""The embedded default.
+
+One machine, SQLite, a private redis-server. One URL each turns it into more.
+"""
+
+from kvmweb.settings.base import *  # noqa: F403
+from kvmweb.settings import env
+
+SECRET_KEY = env.text("SECRET_KEY")
+# Behind a TLS proxy both cookies travel over https only; on 127.0.0.1 they could not.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.flag("HTTPS")
+if env.flag("HTTPS"):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 31_536_000
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}

@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class NetworksConfig(AppConfig):
+    name = "networks"
+
+    def ready(self) -> None:
+        from kvmweb.jobs.subjects import register
+        from networks.spec_from_rows import KIND
+
+        register(KIND)

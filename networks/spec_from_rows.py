@@ -1,0 +1,91 @@
+"""Rows of one network -> the spec for its host; and what the host answered -> rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from django.conf import settings
+
+from kvmweb.core import names
+from kvmweb.host.progress import Outcome
+from kvmweb.jobs.subjects import Destination, SubjectKind
+from networks.host.spec import ForwardSpec, NetworkSpec, Protocol, ReservationSpec
+from networks.models import Forward, Network
+
+
+def destination(network: Network) -> Destination:
+    return Destination(network.host.name, network.host.key)
+
+
+def build_spec(network: Network) -> dict[str, Any]:
+    """The newest generation of this network as data."""
+    source = network.source_address
+    spec = NetworkSpec(
+        subject=str(network.uuid),
+        epoch=settings.KVMWEB_EPOCH,
+        generation=network.generation,
+        present=network.present,
+        name=network.name,
+        mode=network.mode,  # type: ignore[arg-type]
+        bridge=network.bridge,
+        bridge_mac=names.bridge_mac(network.pk),
+        subnet=network.ipv4_subnet,
+        gateway=str(network.gateway),
+        source_address=source.address if source else None,
+        reservations=tuple(_reservations(network)) if network.present else (),
+        forwards=tuple(_forwards(network)) if network.present else (),
+    )
+    return msgspec.to_builtins(spec)  # type: ignore[no-any-return]
+
+
+def _reservations(network: Network) -> list[ReservationSpec]:
+    return [
+        ReservationSpec(
+            id=str(row.uuid), mac=row.mac, address=row.address, hostname=row.name, port=row.port
+        )
+        for row in network.reservations.filter(present=True).order_by("pk")
+    ]
+
+
+def _forwards(network: Network) -> list[ForwardSpec]:
+    rows = network.forwards.filter(present=True).select_related("reservation", "public_address")
+    return [_forward(row, protocol) for row in rows.order_by("pk") for protocol in row.protocols]
+
+
+def _forward(row: Forward, protocol: str) -> ForwardSpec:
+    return ForwardSpec(
+        id=str(row.uuid),
+        number=row.number,
+        protocol=_PROTOCOLS[protocol],
+        public_address=row.public_address.address,
+        public_port=row.public_port,
+        address=row.reservation.address,
+        port=row.target_port,
+    )
+
+
+_PROTOCOLS: dict[str, Protocol] = {"tcp": "tcp", "udp": "udp"}
+
+
+def record(network: Network, outcome: Outcome) -> None:
+    """Note what the host applied; rows that were only waiting to disappear from it go now."""
+    if not network.present and outcome.generation >= network.generation:
+        network.delete()
+        return
+    network.applied_generation = max(network.applied_generation, outcome.generation)
+    network.attention = outcome.attention
+    network.save(update_fields=["applied_generation", "attention"])
+    gone = {"present": False, "since__lte": outcome.generation}
+    network.forwards.filter(**gone).delete()
+    network.reservations.filter(**gone).delete()
+
+
+KIND = SubjectKind(
+    model=Network,
+    worker="net",
+    task="networks.apply",
+    destination=destination,
+    build_spec=build_spec,
+    record=record,
+)

@@ -1,0 +1,124 @@
+"""Subnets: read what a person typed, say exactly what is wrong with it, find a free one.
+
+Pure functions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+
+from kvmweb.core.errors import Conflict, Invalid
+
+# RFC 1918. Also what the DHCP server is told to serve.
+PRIVATE = tuple(IPv4Network(n) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+LONGEST_PREFIX = 29
+SHORTEST_PREFIX = 16
+# Proposed subnets are taken from here, a /24 at a time.
+PROPOSED_FROM = IPv4Network("10.60.0.0/14")
+
+Taken = tuple[IPv4Network, str]
+_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
+
+
+def parse_subnet(text: str) -> IPv4Network:
+    """The private IPv4 subnet in `text` (CIDR), or Invalid naming what is wrong and what would be
+    right.
+    """
+    address, _, prefix = text.strip().partition("/")
+    try:
+        IPv4Address(address)
+    except AddressValueError:
+        raise _invalid(f"“{text[:40]}” is not an IPv4 subnet.") from None
+    if not re.fullmatch(r"[0-9]{1,2}", prefix) or int(prefix) > 32:
+        raise _invalid(f"“{text[:40]}” lacks a prefix length between 0 and 32.")
+    subnet = IPv4Network((address, int(prefix)), strict=False)
+    if str(subnet.network_address) != address:
+        raise _invalid(
+            f"{address}/{prefix} is an address inside a subnet.", remedy=f"Did you mean {subnet}?"
+        )
+    _refuse_unfit(subnet)
+    return subnet
+
+
+def _refuse_unfit(subnet: IPv4Network) -> None:
+    if not any(subnet.subnet_of(private) for private in PRIVATE):
+        raise _invalid(
+            f"{subnet} is not private.",
+            remedy="Use a part of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16.",
+        )
+    if subnet.prefixlen > LONGEST_PREFIX:
+        raise _invalid(f"{subnet} is too small.", remedy=f"Use /{LONGEST_PREFIX} or larger.")
+    if subnet.prefixlen < SHORTEST_PREFIX:
+        raise _invalid(f"{subnet} is too large.", remedy=f"Use /{SHORTEST_PREFIX} or smaller.")
+
+
+def refuse_overlap(subnet: IPv4Network, taken: Iterable[Taken]) -> None:
+    """Raise Conflict when `subnet` shares even one address with anything taken."""
+    for other, words in taken:
+        if subnet.overlaps(other):
+            raise Conflict(
+                f"{subnet} overlaps {words}.",
+                field="ipv4_subnet",
+                code="subnet_overlaps",
+                remedy="Choose another subnet, or leave it empty to get a free one.",
+            )
+
+
+def propose(taken: Iterable[Taken]) -> IPv4Network:
+    """The first /24 of PROPOSED_FROM that overlaps nothing taken."""
+    others = [network for network, _ in taken]
+    for candidate in PROPOSED_FROM.subnets(new_prefix=24):
+        if not any(candidate.overlaps(other) for other in others):
+            return candidate
+    raise Conflict(
+        "All subnets that would be proposed are taken.",
+        field="ipv4_subnet",
+        remedy="Type a subnet yourself.",
+    )
+
+
+def free_address(subnet: IPv4Network, taken: Iterable[str]) -> IPv4Address:
+    """The lowest address for a guest.
+
+    Not the network's, the gateway's, the broadcast one, nor taken.
+    """
+    used = {IPv4Address(address) for address in taken}
+    first = int(subnet.network_address) + 2
+    for number in range(first, int(subnet.broadcast_address)):
+        if (address := IPv4Address(number)) not in used:
+            return address
+    raise Conflict(f"All addresses of {subnet} are taken.", field="network", code="subnet_full")
+
+
+def parse_address(text: str, subnet: IPv4Network) -> IPv4Address:
+    """An address that a guest in `subnet` may have, or Invalid."""
+    try:
+        address = IPv4Address(text.strip())
+    except AddressValueError:
+        raise Invalid(f"“{text[:40]}” is not an IPv4 address.", field="address") from None
+    first, last = subnet.network_address + 2, subnet.broadcast_address - 1
+    if not first <= address <= last:
+        raise Invalid(
+            f"{address} cannot be a guest's address in {subnet}.",
+            field="address",
+            remedy=f"Use {first} to {last}.",
+        )
+    return address
+
+
+def parse_mac(text: str) -> str:
+    """A unicast MAC address in lower case with colons, or Invalid."""
+    mac = text.strip().lower().replace("-", ":")
+    if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1:
+        raise Invalid(
+            f"“{text[:40]}” is not a MAC address a guest can have.",
+            field="mac",
+            remedy="For example: 52:54:00:12:34:56.",
+        )
+    return mac
+
+
+def _invalid(message: str, *, remedy: str = "For example: 10.60.0.0/24.") -> Invalid:
+    return Invalid(message, field="ipv4_subnet", code="invalid_subnet", remedy=remedy)

@@ -1,0 +1,278 @@
+"""What people ask of VMs: the same shape as `networks.actions`, which does the network part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Sum
+
+from kvmweb.core.access import get_for
+from kvmweb.core.errors import Conflict, Invalid, NotFound
+from kvmweb.core.text import parse_label
+from kvmweb.hosts.facts import choose_host, total_cpus, total_memory_mib
+from kvmweb.hosts.models import Host, PublicAddress
+from kvmweb.jobs.actions import repair
+from kvmweb.jobs.dispatch import request
+from kvmweb.jobs.models import Job
+from kvmweb.projects.actions import Actor, audit, project_for
+from kvmweb.projects.models import Project
+from networks.actions import lock_public_address, new_network, open_port, release, reserve
+from networks.models import Forward, Network
+from vms.guest import parse_ssh_keys, parse_user_data
+from vms.models import Disk, Image, Nic, Vm
+
+LARGEST_DISK_GIB = 16_384
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewNetwork:
+    """A network to be made together with a VM."""
+
+    name: str
+    ipv4_subnet: str = ""
+    mode: str = Network.Mode.NAT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewForward:
+    """A forward to be made together with a VM. Without `public_port` a free one is picked."""
+
+    target_port: int
+    protocol: str = Forward.Protocol.TCP
+    public_port: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVm:
+    """All that is asked for with a new VM. `network` is a network's UUID or one to be made."""
+
+    name: str
+    network: UUID | str | NewNetwork
+    image: UUID | str
+    vcpus: int = 1
+    memory_mib: int = 512
+    disk_gib: int | None = None
+    ssh_keys: Sequence[str] = ()
+    user_data: str = ""
+    forwards: Sequence[NewForward] = field(default_factory=tuple)
+    project: UUID | str | None = None
+    host: UUID | str | None = None
+
+
+def create_vm(actor: Actor, wanted: NewVm) -> Vm:
+    """A VM with its address, disk and forwards, on an existing network or one made with it."""
+    with transaction.atomic():
+        owner = Project.objects.select_for_update().get(pk=_owner(actor, wanted).pk)
+        image = _image(actor, wanted.image)
+        host = Host.objects.select_for_update().get(pk=_host_for(actor, wanted).pk)
+        label = _refuse_unfit(wanted, owner, host, image)
+        public = lock_public_address(host, None) if wanted.forwards else None
+        network = _network(actor, wanted, owner, host)
+        vm = _insert(wanted, label, owner, network.host, image)
+        reservation = reserve(network, name=label)
+        Nic.objects.create(vm=vm, reservation=reservation)
+        for index, forward in enumerate(wanted.forwards):
+            _open(network, vm, public, forward, index)
+        created = network.generation == 0
+        request(actor, network, f"{'Create' if created else 'Change'} network {network}")
+        job = request(actor, vm, f"Create VM {vm}")
+        if created:
+            audit(actor, "network.create", network, project=owner, job=job.uuid)
+        audit(actor, "vm.create", vm, project=owner, job=job.uuid, image=str(image))
+    return vm
+
+
+def _owner(actor: Actor, wanted: NewVm) -> Project:
+    if isinstance(wanted.network, NewNetwork) or wanted.project is not None:
+        return project_for(actor, wanted.project)
+    return _existing_network(actor, wanted.network).project
+
+
+def _host_for(actor: Actor, wanted: NewVm) -> Host:
+    if isinstance(wanted.network, NewNetwork):
+        return choose_host(uuid=wanted.host)
+    return _existing_network(actor, wanted.network).host
+
+
+def _existing_network(actor: Actor, uuid: UUID | str, *, lock: bool = False) -> Network:
+    try:
+        return get_for(actor.user, Network, uuid, write=True, lock=lock)
+    except NotFound as error:
+        raise Invalid(
+            "There is no such network.", field="network", code="no_such_network"
+        ) from error
+
+
+def _network(actor: Actor, wanted: NewVm, owner: Project, host: Host) -> Network:
+    if isinstance(wanted.network, NewNetwork):
+        made = wanted.network
+        return new_network(
+            owner, host, name=made.name, mode=made.mode, ipv4_subnet=made.ipv4_subnet
+        )
+    network = _existing_network(actor, wanted.network, lock=True)
+    if not network.present:
+        raise Conflict(f"Network “{network}” is being deleted.", field="network", code="deleting")
+    if network.project_id != owner.pk:
+        raise Invalid("This network belongs to another project.", field="network")
+    return network
+
+
+def _image(actor: Actor, wanted: UUID | str) -> Image:
+    """The image of this UUID or, as people type it, of this name."""
+    visible = Image.objects.visible_to(actor.user)
+    by_name = visible.filter(name=str(wanted)).first()
+    if by_name is not None:
+        return by_name
+    try:
+        return get_for(actor.user, Image, wanted)
+    except NotFound as error:
+        raise Invalid(
+            "There is no such image.",
+            field="image",
+            code="no_such_image",
+            remedy="Choose one of the images listed.",
+        ) from error
+
+
+def _refuse_unfit(wanted: NewVm, owner: Project, host: Host, image: Image) -> str:
+    label = parse_label(wanted.name)
+    if owner.vms.filter(name=label, present=True).exists():
+        raise Conflict(f"There is a VM “{label}” in this project.", field="name", code="name_taken")
+    _refuse_size(host, wanted.vcpus, wanted.memory_mib, image)
+    if wanted.disk_gib is not None:
+        _refuse_disk(wanted.disk_gib, image)
+    return label
+
+
+def _refuse_size(host: Host, vcpus: int, memory_mib: int, image: Image) -> None:
+    cpus, memory = total_cpus(host), total_memory_mib(host)
+    if vcpus < 1 or vcpus > (cpus or 64):
+        raise Invalid(f"A VM here has 1 to {cpus or 64} vCPUs.", field="vcpus")
+    if memory_mib < image.min_memory_mib:
+        raise Invalid(
+            f"Image {image} needs at least {image.min_memory_mib} MiB.", field="memory_mib"
+        )
+    if memory is not None and memory_mib > memory:
+        raise Invalid(
+            f"The host has {memory} MiB of memory.",
+            field="memory_mib",
+            code="more_than_the_host_has",
+            remedy="Ask for less.",
+        )
+
+
+def _refuse_disk(disk_gib: int, image: Image) -> None:
+    if not image.min_disk_gib <= disk_gib <= LARGEST_DISK_GIB:
+        raise Invalid(
+            f"A disk of image {image} has {image.min_disk_gib} to {LARGEST_DISK_GIB} GiB.",
+            field="disk_gib",
+        )
+
+
+def _insert(wanted: NewVm, label: str, owner: Project, host: Host, image: Image) -> Vm:
+    vm = Vm.objects.create(
+        project=owner,
+        host=host,
+        name=label,
+        image=image,
+        vcpus=wanted.vcpus,
+        memory_mib=wanted.memory_mib,
+        ssh_keys=parse_ssh_keys(wanted.ssh_keys),
+        user_data=parse_user_data(wanted.user_data),
+    )
+    Disk.objects.create(vm=vm, image=image, size_gib=wanted.disk_gib or image.min_disk_gib)
+    return vm
+
+
+def _open(
+    network: Network, vm: Vm, public: PublicAddress | None, wanted: NewForward, index: int
+) -> Forward:
+    assert public is not None  # noqa: S101  locked above whenever a forward is asked for
+    try:
+        return open_port(
+            network,
+            vm.nics.get().reservation,
+            public,
+            protocol=wanted.protocol,
+            public_port=wanted.public_port,
+            target_port=wanted.target_port,
+            note=wanted.note,
+        )
+    except (Invalid, Conflict) as error:
+        error.field = f"forwards.{index}.{error.field}" if error.field else f"forwards.{index}"
+        raise
+
+
+def set_power(actor: Actor, uuid: UUID | str, power: str, *, force: bool = False) -> Vm:
+    """Start a VM, or stop it: by asking the guest (ACPI), or with `force` by pulling the plug."""
+    with transaction.atomic():
+        vm = _locked(actor, uuid)
+        vm.power, vm.force = power, force
+        vm.save(update_fields=["power", "force"])
+        verb = "Start" if power == Vm.Power.ON else "Force off" if force else "Stop"
+        job = request(actor, vm, f"{verb} VM {vm}")
+        audit(actor, f"vm.{verb.lower().replace(' ', '_')}", vm, project=vm.project, job=job.uuid)
+    return vm
+
+
+def change_vm(
+    actor: Actor,
+    uuid: UUID | str,
+    *,
+    vcpus: int | None = None,
+    memory_mib: int | None = None,
+) -> Vm:
+    """Another size. A running guest keeps the old one until it is next started."""
+    with transaction.atomic():
+        vm = _locked(actor, uuid)
+        before = {"vcpus": vm.vcpus, "memory_mib": vm.memory_mib}
+        vm.vcpus = vm.vcpus if vcpus is None else vcpus
+        vm.memory_mib = vm.memory_mib if memory_mib is None else memory_mib
+        _refuse_size(vm.host, vm.vcpus, vm.memory_mib, vm.image)
+        vm.save(update_fields=["vcpus", "memory_mib"])
+        job = request(actor, vm, f"Resize VM {vm}")
+        audit(actor, "vm.change", vm, project=vm.project, job=job.uuid, before=before)
+    return vm
+
+
+def delete_vm(actor: Actor, uuid: UUID | str) -> Vm:
+    """Remove a VM with its disks, addresses and forwards."""
+    with transaction.atomic():
+        vm = get_for(actor.user, Vm, uuid, write=True)
+        rows = Network.objects.select_for_update().filter(reservations__nic__vm=vm)
+        networks = list(rows.order_by("pk"))
+        vm = _locked(actor, uuid)
+        vm.present = False
+        vm.save(update_fields=["present"])
+        for nic in vm.nics.select_related("reservation__network"):
+            release(nic.reservation)
+        for network in networks:
+            request(actor, network, f"Release the address of {vm}")
+        job = request(actor, vm, f"Delete VM {vm}")
+        audit(actor, "vm.delete", vm, project=vm.project, job=job.uuid, **what_goes(vm))
+    return vm
+
+
+def what_goes(vm: Vm) -> dict[str, int]:
+    """What deleting this VM removes, to be said before it is done."""
+    disks = vm.disks.aggregate(total=Sum("size_gib"))
+    forwards = Forward.objects.filter(reservation__nic__vm=vm, present=True).count()
+    return {"disks": vm.disks.count(), "disk_gib": disks["total"] or 0, "forwards": forwards}
+
+
+def repair_vm(actor: Actor, uuid: UUID | str) -> Job:
+    """Send the VM to its host again: whatever differs there is put right."""
+    with transaction.atomic():
+        vm = get_for(actor.user, Vm, uuid, write=True)
+        return repair(actor, Vm.kind, vm.uuid, title=f"Repair VM {vm}")
+
+
+def _locked(actor: Actor, uuid: UUID | str) -> Vm:
+    vm = get_for(actor.user, Vm, uuid, write=True, lock=True)
+    if not vm.present:
+        raise Conflict(f"VM “{vm}” is being deleted.", code="deleting")
+    return vm

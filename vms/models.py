@@ -1,0 +1,208 @@
+"""Images, VMs, their disks and NICs."""
+
+from __future__ import annotations
+
+from typing import Self
+from uuid import uuid4
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+
+from kvmweb.core.access import User, is_operator
+from kvmweb.core.choices import State
+from kvmweb.hosts.models import Host
+from kvmweb.jobs.models import Status
+from kvmweb.jobs.subjects import Subject
+from kvmweb.projects.models import Project, seen_by, written_by
+from networks.models import Forward, Reservation
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+class ImageQuerySet(models.QuerySet["Image"]):
+    def visible_to(self, user: User) -> Self:
+        """Public images (of no project) and those of the user's own projects."""
+        return self.filter(Q(project=None) | seen_by(user)).distinct()
+
+    def writable_by(self, user: User) -> Self:
+        return self.all() if is_operator(user) else self.filter(written_by(user))
+
+
+class Image(models.Model):
+    """A bootable disk image, known by its content. Without a project it is public."""
+
+    uuid = models.UUIDField(default=uuid4, unique=True, editable=False)
+    project = models.ForeignKey(
+        Project, null=True, blank=True, on_delete=models.PROTECT, related_name="images"
+    )
+    name = models.CharField(max_length=63)
+    description = models.CharField(max_length=200, blank=True)
+    sha256 = models.CharField("SHA-256", max_length=64)
+    size_bytes = models.PositiveBigIntegerField()
+    virtual_size_bytes = models.PositiveBigIntegerField()
+    source = models.CharField(
+        max_length=500, help_text="Where hosts fetch it from: an absolute path or an http(s) URL."
+    )
+    min_memory_mib = models.PositiveIntegerField(default=128)
+    default_user = models.CharField(max_length=32, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ImageQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name"], condition=Q(project=None), name="public_image_name_once"
+            ),
+            models.UniqueConstraint(fields=["project", "name"], name="image_name_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def min_disk_gib(self) -> int:
+        return max(1, -(-self.virtual_size_bytes // GIB))
+
+
+class VmQuerySet(models.QuerySet["Vm"]):
+    def visible_to(self, user: User) -> Self:
+        return self.filter(seen_by(user))
+
+    def writable_by(self, user: User) -> Self:
+        return self.filter(written_by(user))
+
+    def for_display(self) -> Self:
+        """With addresses and forwards, in a constant number of queries."""
+        forwards = Forward.objects.filter(present=True).select_related("public_address")
+        nics = Nic.objects.select_related("reservation__network__job", "reservation__network__host")
+        return self.select_related("host", "job", "project", "image").prefetch_related(
+            models.Prefetch("nics", nics),
+            models.Prefetch("nics__reservation__forwards", forwards, to_attr="open_forwards"),
+            "disks",
+        )
+
+
+class Vm(Subject):
+    """A virtual machine. `power` is what people want; `power_state` what its host saw last."""
+
+    kind = "vm"
+
+    class Power(models.TextChoices):
+        ON = "on", "On"
+        OFF = "off", "Off"
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="vms")
+    host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="vms")
+    name = models.CharField(max_length=63)
+    image = models.ForeignKey(Image, on_delete=models.PROTECT, related_name="vms")
+    vcpus = models.PositiveSmallIntegerField(
+        "vCPUs", default=1, validators=[MinValueValidator(1), MaxValueValidator(64)]
+    )
+    memory_mib = models.PositiveIntegerField(
+        "memory (MiB)", default=512, validators=[MinValueValidator(64)]
+    )
+    power = models.CharField(max_length=3, choices=Power.choices, default=Power.ON)
+    force = models.BooleanField(default=False, editable=False)
+    ssh_keys = models.JSONField(default=list, blank=True)
+    user_data = models.TextField(blank=True)
+    power_state = models.CharField(max_length=10, blank=True, editable=False)
+    power_state_at = models.DateTimeField(null=True, editable=False)
+    power_reason = models.CharField(max_length=200, blank=True, editable=False)
+    restart_needed = models.BooleanField(default=False, editable=False)
+
+    objects = VmQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "pk"]
+        verbose_name = "VM"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "name"], condition=Q(present=True), name="vm_name_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def domain(self) -> str:
+        """Its libvirt name: readable, and unique on the host whatever others call theirs."""
+        return f"{self.name}-{self.uuid.hex[:8]}"
+
+    @property
+    def state(self) -> State:
+        transition = self.transition
+        if transition is State.ATTENTION:
+            return transition
+        if self.host.is_silent:
+            return State.SILENT
+        if transition is not None:
+            return self._changing_to(transition)
+        return _POWER_STATES.get(self.power_state, State.WAITING)
+
+    def _changing_to(self, transition: State) -> State:
+        if transition is not State.CHANGING or self.job is None:
+            return transition
+        if self.power == Vm.Power.OFF and self.power_state == "running":
+            return State.STOPPING
+        if self.power == Vm.Power.ON and self.power_state == "off":
+            return State.STARTING
+        return transition
+
+    @property
+    def is_busy(self) -> bool:
+        return self.job is not None and self.job.status in (Status.QUEUED, Status.RUNNING)
+
+    @property
+    def reservations(self) -> list[Reservation]:
+        return [nic.reservation for nic in self.nics.all()]
+
+    @property
+    def address(self) -> str:
+        """The address of the first NIC; empty while there is none."""
+        return next((r.address for r in self.reservations), "")
+
+
+_POWER_STATES = {
+    "running": State.RUNNING,
+    "off": State.OFF,
+    "paused": State.PAUSED,
+    "crashed": State.CRASHED,
+    "stopping": State.STOPPING,
+}
+
+
+class Disk(models.Model):
+    """A disk of a VM; the first is the overlay of its image."""
+
+    uuid = models.UUIDField(default=uuid4, unique=True, editable=False)
+    vm = models.ForeignKey(Vm, on_delete=models.CASCADE, related_name="disks")
+    image = models.ForeignKey(
+        Image, null=True, blank=True, on_delete=models.PROTECT, related_name="disks"
+    )
+    size_gib = models.PositiveIntegerField("size (GiB)", validators=[MinValueValidator(1)])
+
+    class Meta:
+        ordering = ["vm", "pk"]
+
+    def __str__(self) -> str:
+        return f"{self.size_gib} GiB of {self.vm}"
+
+
+class Nic(models.Model):
+    """A NIC of a VM: one reservation, used by nobody else."""
+
+    uuid = models.UUIDField(default=uuid4, unique=True, editable=False)
+    vm = models.ForeignKey(Vm, on_delete=models.CASCADE, related_name="nics")
+    reservation = models.OneToOneField(Reservation, on_delete=models.CASCADE, related_name="nic")
+
+    class Meta:
+        ordering = ["vm", "pk"]
+        verbose_name = "NIC"
+
+    def __str__(self) -> str:
+        return f"{self.vm} on {self.reservation.network}"

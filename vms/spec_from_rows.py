@@ -1,0 +1,149 @@
+"""Rows of one VM -> the spec for its host; and what the host answered or saw -> rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.db import transaction
+
+from kvmweb.host.progress import Outcome
+from kvmweb.hosts.models import Host
+from kvmweb.jobs import notify
+from kvmweb.jobs.subjects import Destination, Subject, SubjectKind
+from vms.host.spec import DiskSpec, ImageRef, NicSpec, SeedSpec, VmSpec
+from vms.models import Image, Vm
+
+POWER_STATES = frozenset({"running", "off", "paused", "crashed", "stopping"})
+
+
+def destination(vm: Vm) -> Destination:
+    return Destination(vm.host.name, vm.host.key)
+
+
+def waits_for(vm: Vm) -> Iterable[tuple[Subject, int]]:
+    """A VM is sent only after its networks have applied what gives it its addresses."""
+    if not vm.present:
+        return
+    for nic in vm.nics.select_related("reservation__network__job"):
+        yield nic.reservation.network, nic.reservation.since
+
+
+def build_spec(vm: Vm) -> dict[str, Any]:
+    """The newest generation of this VM as data."""
+    spec = VmSpec(
+        subject=str(vm.uuid),
+        epoch=settings.KVMWEB_EPOCH,
+        generation=vm.generation,
+        present=vm.present,
+        name=vm.name,
+        domain=vm.domain,
+        power="on" if vm.power == Vm.Power.ON else "off",
+        force=vm.force,
+        accelerator=vm.host.accelerator,  # type: ignore[arg-type]
+        vcpus=vm.vcpus,
+        memory_mib=vm.memory_mib,
+        disks=_disks(vm),
+        nics=_nics(vm),
+        seed=SeedSpec(
+            instance_id=str(vm.uuid),
+            hostname=vm.name,
+            ssh_keys=tuple(vm.ssh_keys),
+            user_data=vm.user_data,
+        ),
+    )
+    return msgspec.to_builtins(spec)  # type: ignore[no-any-return]
+
+
+def _disks(vm: Vm) -> tuple[DiskSpec, ...]:
+    return tuple(
+        DiskSpec(
+            id=str(disk.uuid),
+            size_gib=disk.size_gib,
+            image=_image(disk.image) if disk.image else None,
+        )
+        for disk in vm.disks.select_related("image")
+    )
+
+
+def _image(image: Image) -> ImageRef:
+    return ImageRef(
+        id=str(image.uuid),
+        name=image.name,
+        sha256=image.sha256,
+        size_bytes=image.size_bytes,
+        source=image.source,
+    )
+
+
+def _nics(vm: Vm) -> tuple[NicSpec, ...]:
+    return tuple(
+        NicSpec(
+            id=str(nic.uuid),
+            network=str(nic.reservation.network.uuid),
+            bridge=nic.reservation.network.bridge,
+            tap=nic.reservation.port,
+            mac=nic.reservation.mac,
+        )
+        for nic in vm.nics.select_related("reservation__network")
+    )
+
+
+def record(vm: Vm, outcome: Outcome) -> None:
+    """Note what the host applied and saw."""
+    if not vm.present and outcome.generation >= vm.generation:
+        vm.delete()
+        return
+    vm.applied_generation = max(vm.applied_generation, outcome.generation)
+    vm.attention = outcome.attention
+    vm.restart_needed = bool(outcome.observed.get("restart_needed", False))
+    vm.save(update_fields=["applied_generation", "attention", "restart_needed"])
+    if state := outcome.observed.get("state"):
+        _note_power(vm, state, "")
+
+
+def record_observed(host: Host, payload: Mapping[str, Any]) -> None:
+    """What the host's monitor saw of its domains.
+
+    A VM it does not mention is never deleted, only marked.
+    """
+    at = datetime.fromisoformat(payload["at"])
+    seen = {entry["subject"]: entry for entry in payload["vms"]}
+    rows = Vm.objects.filter(host=host)
+    if not payload["complete"]:
+        rows = rows.filter(uuid__in=list(seen))
+    with transaction.atomic():
+        for vm in rows.select_for_update(of=("self",)):
+            entry = seen.get(str(vm.uuid))
+            if vm.power_state_at is not None and vm.power_state_at > at:
+                continue
+            if entry is not None:
+                _note_power(vm, entry["state"], entry.get("reason", ""), at=at)
+            elif vm.applied_generation and vm.power_state not in ("", "off"):
+                _note_power(vm, "off", "The domain is not defined on the host.", at=at)
+
+
+def _note_power(vm: Vm, state: str, reason: str, *, at: datetime | None = None) -> None:
+    if state not in POWER_STATES:
+        return
+    changed = vm.power_state != state
+    vm.power_state, vm.power_reason = state, reason[:200]
+    if at is not None:
+        vm.power_state_at = at
+    vm.save(update_fields=["power_state", "power_reason", "power_state_at"])
+    if changed:
+        notify.subject_changed(Vm.kind, vm.uuid, vm.project_id)
+
+
+KIND = SubjectKind(
+    model=Vm,
+    worker="vm",
+    task="vms.apply",
+    destination=destination,
+    build_spec=build_spec,
+    record=record,
+    waits_for=waits_for,
+)
