@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any, Self
+from typing import Self, TypeVar
 from uuid import uuid4
 
 from django.db import models
@@ -15,6 +15,8 @@ from kvmweb.core.choices import State
 from kvmweb.hosts.models import PORT_RANGE, Host, PublicAddress
 from kvmweb.jobs.subjects import Subject
 from kvmweb.projects.models import Project, seen_by, written_by
+
+M = TypeVar("M", bound=models.Model)
 
 
 class NetworkQuerySet(models.QuerySet["Network"]):
@@ -93,7 +95,7 @@ class Network(Subject):
         return transition is not State.ATTENTION and self.host.is_silent
 
 
-class PartQuerySet(models.QuerySet[Any]):
+class PartQuerySet(models.QuerySet[M]):
     """Rows that are part of a network and belong to whom it belongs."""
 
     def visible_to(self, user: User) -> Self:
@@ -113,13 +115,12 @@ class Part(models.Model):
     """
 
     uuid = models.UUIDField(default=uuid4, unique=True, editable=False)
+    network = models.ForeignKey(Network, on_delete=models.CASCADE, related_name="%(class)ss")
     present = models.BooleanField(default=True, editable=False)
     since = models.PositiveBigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = PartQuerySet.as_manager()
-
-    network: models.ForeignKey[Network, Network]
 
     class Meta:
         abstract = True
@@ -150,7 +151,6 @@ class Reservation(Part):
     Forwards and NICs point here, so both survive a rebuilt VM.
     """
 
-    network = models.ForeignKey(Network, on_delete=models.CASCADE, related_name="reservations")
     name = models.CharField(max_length=63)
     mac = models.CharField("MAC address", max_length=17, unique=True)
     address = models.GenericIPAddressField(protocol="IPv4")
@@ -173,7 +173,7 @@ class Reservation(Part):
         return names.port(self.pk)
 
 
-class ForwardQuerySet(PartQuerySet):
+class ForwardQuerySet(PartQuerySet["Forward"]):
     def for_display(self) -> Self:
         return self.select_related(
             "network__project", "network__host", "network__job", "reservation", "public_address"
@@ -191,7 +191,6 @@ class Forward(Part):
         UDP = "udp", "UDP"
         BOTH = "tcp+udp", "TCP and UDP"
 
-    network = models.ForeignKey(Network, on_delete=models.CASCADE, related_name="forwards")
     reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, related_name="forwards")
     public_address = models.ForeignKey(
         PublicAddress, on_delete=models.PROTECT, related_name="forwards"

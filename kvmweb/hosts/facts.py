@@ -63,8 +63,12 @@ def listening_ports(host: Host, address: str) -> set[tuple[str, int]]:
 
 
 def total_memory_mib(host: Host) -> int | None:
-    return host.facts.get("memory_mib")
+    """MiB of memory the host has, once it is known."""
+    memory: int | None = host.facts.get("memory_mib")
+    return memory
 
 
 def total_cpus(host: Host) -> int | None:
-    return host.facts.get("cpus")
+    """Processors the host has, once it is known."""
+    cpus: int | None = host.facts.get("cpus")
+    return cpus

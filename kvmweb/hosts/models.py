@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
-from typing import Any, Self
+from typing import Self, TypeVar
 from uuid import uuid4
 
 from django.conf import settings
@@ -15,10 +15,11 @@ from django.utils import timezone
 
 from kvmweb.core.access import User, is_operator
 
+M = TypeVar("M", bound=models.Model)
 PORT_RANGE = [MinValueValidator(1), MaxValueValidator(65535)]
 
 
-class OperatorsQuerySet(models.QuerySet[Any]):
+class OperatorsQuerySet(models.QuerySet[M]):
     """Rows that belong to the operators."""
 
     def visible_to(self, user: User) -> Self:
@@ -28,7 +29,7 @@ class OperatorsQuerySet(models.QuerySet[Any]):
         return self.visible_to(user)
 
 
-class HostQuerySet(OperatorsQuerySet):
+class HostQuerySet(OperatorsQuerySet["Host"]):
     def usable(self) -> Self:
         """Hosts that may be given new networks and VMs."""
         return self.filter(maintenance=False)

@@ -83,10 +83,10 @@ def sync(kind_name: str, uuid: UUID | str) -> None:
             return
         if subject is None:
             finish(job, Status.CANCELLED, message="What this job was about is gone.")
-        elif (ready := _readiness(kind, subject)) is True:
+        elif (awaited := _awaited(kind, subject)) is None:
             _start(kind, subject, job)
-        elif ready is not None:
-            finish(job, Status.FAILED, **ready)
+        elif awaited.job is None or awaited.job.has_failed:
+            _fail_with(job, awaited)
 
 
 def _startable(kind: str, uuid: UUID | str) -> Job | None:
@@ -96,21 +96,24 @@ def _startable(kind: str, uuid: UUID | str) -> Job | None:
     return jobs[0] if jobs else None
 
 
-def _readiness(kind: SubjectKind, subject: Subject) -> bool | dict[str, str] | None:
-    """True: send now. None: wait. A dict: what it waits for has failed, and how to say so."""
+def _awaited(kind: SubjectKind, subject: Subject) -> Subject | None:
+    """The first thing this subject waits for that its host does not have yet."""
     for awaited, generation in kind.waits_for(subject):
-        if awaited.applied_generation >= generation:
-            continue
-        if awaited.job is None or awaited.job.has_failed:
-            return {
-                "code": f"{awaited.kind}_failed",
-                "message": f"{awaited.kind.capitalize()} {awaited} could not be set up"
-                f"{': ' + awaited.job.message if awaited.job else '.'}",
-                "remedy": (awaited.job.remedy if awaited.job else "")
-                or "Mend that first, then press Retry.",
-            }
-        return None
-    return True
+        if awaited.applied_generation < generation:
+            return awaited
+    return None
+
+
+def _fail_with(job: Job, awaited: Subject) -> None:
+    """End a job because what it waits for has failed, in that failure's words."""
+    reason = awaited.job.message if awaited.job else ""
+    finish(
+        job,
+        Status.FAILED,
+        code=f"{awaited.kind}_failed",
+        message=f"{awaited.kind.capitalize()} {awaited} could not be set up. {reason}".strip(),
+        remedy=(awaited.job.remedy if awaited.job else "") or "Mend that, then press Retry.",
+    )
 
 
 def _start(kind: SubjectKind, subject: Subject, job: Job) -> None:

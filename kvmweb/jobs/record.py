@@ -32,7 +32,7 @@ def record(host: str, payload: Mapping[str, Any]) -> None:
     its to make.
     """
     steps = [_timed(step) for step in payload["steps"]]
-    outcome = msgspec.convert(payload["outcome"], Outcome | None)  # type: ignore[call-overload]
+    outcome = msgspec.convert(payload["outcome"], Outcome | None)
     known = Job.objects.filter(uuid=payload["job"], host_name=host).first()
     if known is None:
         log.warning("host %s reported on job %s, which is not its own", host, payload["job"])
