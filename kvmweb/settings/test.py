@@ -9,3 +9,9 @@ from kvmweb.settings.base import *  # noqa: F403
 
 SECRET_KEY = "only-for-tests"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# Messages stay in this process, where nobody reads them: the rows are the truth.
+CELERY_BROKER_URL = "memory://"
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+# A file, so that threads with connections of their own see the same rows.
+DATABASES["default"]["TEST"] = {"NAME": STATE_DIR / "test.sqlite3"}
