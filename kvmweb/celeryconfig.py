@@ -16,7 +16,11 @@ broker_transport_options = {
     "unacked_restore_throttle": 1,
     "socket_timeout": 30,
     "socket_connect_timeout": 5,
+    "socket_keepalive": True,
     "health_check_interval": 10,
+    # For publishing: an absent broker is an answer, not something a request waits for.
+    "max_retries": 1,
+    "interval_start": 0.1,
 }
 accept_content = ["json"]
 task_serializer = "json"
@@ -27,6 +31,7 @@ task_default_queue = "control"
 # A request never waits for an absent broker: the sweep rings again.
 task_publish_retry = False
 worker_prefetch_multiplier = 1
+worker_enable_remote_control = False
 worker_hijack_root_logger = False
 timezone = "UTC"
 beat_schedule = {

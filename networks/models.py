@@ -120,8 +120,6 @@ class Part(models.Model):
     since = models.PositiveBigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects = PartQuerySet.as_manager()
-
     class Meta:
         abstract = True
 
@@ -154,6 +152,8 @@ class Reservation(Part):
     name = models.CharField(max_length=63)
     mac = models.CharField("MAC address", max_length=17, unique=True)
     address = models.GenericIPAddressField(protocol="IPv4")
+
+    objects = PartQuerySet["Reservation"].as_manager()
 
     class Meta:
         ordering = ["network", "pk"]

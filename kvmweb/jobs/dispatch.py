@@ -12,12 +12,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from kvmweb.celery import app
 from kvmweb.core.envelope import seal
 from kvmweb.host.progress import Step
 from kvmweb.jobs import notify
@@ -65,7 +65,7 @@ def ring_after_commit(kind: str, uuid: UUID) -> None:
 
 def _ring(kind: str, uuid: UUID) -> None:
     try:
-        current_app.send_task("kvmweb.jobs.sync", args=[kind, str(uuid)], queue="control")
+        app.send_task("kvmweb.jobs.sync", args=[kind, str(uuid)], queue="control")
     except OperationalError as error:
         log.warning("broker away, the sweep will start %s %s: %s", kind, uuid, error)
 
@@ -157,7 +157,7 @@ def send(kind: SubjectKind, subject: Subject, job: Job) -> None:
 
     def publish() -> None:
         try:
-            current_app.send_task(kind.task, args=[envelope], queue=queue)
+            app.send_task(kind.task, args=[envelope], queue=queue)
         except OperationalError as error:
             log.warning("broker away, job %s will be sent again: %s", job.uuid, error)
 
