@@ -27,6 +27,9 @@ TRANSPORT = {
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
     "health_check_interval": 10,
+    # For publishing: an absent broker is an answer, and every sender here knows what to do then.
+    "max_retries": 1,
+    "interval_start": 0.1,
 }
 
 

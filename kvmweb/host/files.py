@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class Taken(Exception):  # noqa: N818
+class Taken(Exception):
     """Somebody else holds the lock."""
 
 

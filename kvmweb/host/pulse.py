@@ -1,0 +1,67 @@
+"""The signs of life of a worker, given by its consumer: as long as it beats, it also takes jobs.
+
+It runs in Celery's own event loop, on every connection to the broker anew: a worker that lost its
+broker goes silent, and the outbox empties the moment the broker is back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+from celery import Celery, bootsteps
+
+from kvmweb.host.facts import HostFacts
+from kvmweb.host.post import HEARTBEAT, BrokerAway, Outbox, Send
+
+log = logging.getLogger(__name__)
+
+Process = Literal["net", "vm", "monitor"]
+BEAT = 10.0
+EMPTY_OUTBOX = 2.0
+
+
+def heartbeat(process: Process, facts: HostFacts | None = None) -> dict[str, Any]:
+    """The payload of a heartbeat now."""
+    at = datetime.now(UTC).isoformat()
+    return {"process": process, "at": at, "facts": msgspec.to_builtins(facts)}
+
+
+def give_pulse(app: Celery, process: Process, send: Send, outbox: Outbox) -> None:
+    """Have the app's worker beat and empty its outbox while it is connected."""
+
+    class Pulse(bootsteps.StartStopStep):
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def __init__(self, parent: Any, **options: Any) -> None:
+            super().__init__(parent, **options)
+            self._entries: list[Any] = []
+
+        def start(self, parent: Any) -> None:
+            beat = _quietly(lambda: send(HEARTBEAT, heartbeat(process)))
+            empty = _quietly(lambda: outbox.drain(send))
+            self._entries = [
+                parent.timer.call_repeatedly(BEAT, beat),
+                parent.timer.call_repeatedly(EMPTY_OUTBOX, empty),
+            ]
+            beat()
+            empty()
+
+        def stop(self, parent: Any) -> None:  # noqa: ARG002
+            for entry in self._entries:
+                entry.cancel()
+
+    app.steps["consumer"].add(Pulse)
+
+
+def _quietly(action: Callable[[], object]) -> Callable[[], None]:
+    def run() -> None:
+        try:
+            action()
+        except BrokerAway as error:
+            log.warning("heartbeat_not_sent reason=%s", error)
+
+    return run
