@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import warnings
 from typing import Any
 
 from celery import Celery, signals
 from celery.apps.worker import Worker
+from celery.platforms import SecurityWarning
 from celery.worker import WorkController
 
 from kvmweb.host.config import HostConfig
@@ -72,6 +74,8 @@ class HostWorker(Worker):
 
 def run_worker(app: Celery, *, queue: str, pool: str, slots: int, name: str) -> int:
     """Serve `queue` until told to end, waiting for ever for the broker; returns the exit code."""
+    # Root by design: these processes make bridges and start guests, and accept only sealed JSON.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     worker = HostWorker(
         app=app,
         hostname=name,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
+from celery import Celery, Task
+from celery.exceptions import Reject
 
 from kvmweb.core.envelope import Forged, open_
 from kvmweb.core.errors import HostBusy, KvmwebError, NotConverged
@@ -19,6 +21,8 @@ from kvmweb.host.progress import Outcome, Report, Step
 from kvmweb.host.report import Reporter
 from kvmweb.host.store import S, SpecStore
 
+S_contra = TypeVar("S_contra", contravariant=True)
+
 log = logging.getLogger(__name__)
 
 PAUSES = (1, 2, 5, 10, 10, 10, 10)
@@ -26,6 +30,29 @@ PAUSES = (1, 2, 5, 10, 10, 10, 10)
 
 RETRY = "retry"
 _PASSING = frozenset({NotConverged.code, HostBusy.code})
+
+
+class Op(Protocol):
+    """One step of a plan, with a sentence that says what it did."""
+
+    @property
+    def sentence(self) -> str: ...
+
+
+class Reconciler(Protocol[S_contra]):
+    """Brings specs of one kind to this host. Expected failures are outcomes or KvmwebErrors."""
+
+    def apply(self, spec: S_contra, report: Report) -> Outcome:
+        """Observe, plan, apply, observe again."""
+        ...
+
+    def check(self, spec: S_contra) -> Sequence[Op]:
+        """The plan, with nothing changed; empty when all is as it should be."""
+        ...
+
+    def restore(self, specs: Iterable[S_contra], report: Report) -> list[Outcome]:
+        """Put back all of these, as after a reboot."""
+        ...
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -111,6 +138,22 @@ class Work(Generic[S]):
         if newest is not spec:
             return Outcome(ok=True, generation=newest.generation)
         return self.apply(spec, report)
+
+
+def add_apply_task(app: Celery, name: str, work: Callable[[], Work[S]]) -> None:
+    """Register the task `name`, which does a job with `work()` of the process it runs in.
+
+    A further try is a message with a due time, so that meanwhile other subjects get their turn.
+    """
+
+    @app.task(name=name, bind=True, max_retries=None)
+    def apply(task: Task[Any, None], envelope: dict[str, Any]) -> None:
+        pause = work().do(envelope, tries=task.request.retries)
+        if pause is not None:
+            try:
+                task.retry(countdown=pause, max_retries=None, throw=False)
+            except Reject as error:
+                work().give_up(envelope, str(error))
 
 
 def _order(payload: dict[str, Any], kind: str) -> Order:

@@ -1,0 +1,53 @@
+"""The commands of a host: each is a module beside this one with `run(config)`, imported alone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from kvmweb.core.errors import KvmwebError
+from kvmweb.host.app import set_up_logging
+from kvmweb.host.config import load
+from kvmweb.host.files import Taken
+
+COMMANDS = {
+    "net": "serve the host's networks (bridges, NAT, DHCP)",
+    "vm": "serve the host's virtual machines",
+    "monitor": "report what libvirt sees and what the host is like",
+    "restore": "put networks and virtual machines back from the stored specs",
+    "check": "show what is not as it should be; exit code 1 if anything is not",
+    "reset": "remove everything kvmweb made on this host",
+}
+UNUSABLE, BUSY = 2, 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code, `UNUSABLE` or `BUSY`."""
+    options = _parser().parse_args(arguments)
+    set_up_logging(options.command)
+    try:
+        config = load(options.config)
+        return int(import_module(f"kvmweb.host.program.{options.command}").run(config))
+    except Taken as taken:
+        return _say(f"Another process of this host holds {taken}. End it first.", BUSY)
+    except KvmwebError as error:
+        return _say(f"{error.message} {error.remedy}".strip(), UNUSABLE)
+
+
+def _say(sentence: str, code: int) -> int:
+    print(sentence, file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m kvmweb.host", description="The program of a KVM host."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        command.add_argument("--config", type=Path, metavar="FILE", help="TOML or JSON")
+    return parser

@@ -1,0 +1,14 @@
+"""`python -m kvmweb.host net`: the network worker."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from kvmweb.host.config import HostConfig
+from kvmweb.host.program.reconcilers import network_reconciler
+from networks.host.tasks import serve
+
+
+def run(config: HostConfig) -> int:
+    """Serve until told to end."""
+    return serve(config, partial(network_reconciler, config))

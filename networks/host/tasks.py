@@ -1,0 +1,88 @@
+"""The network worker of a host: the process that stays, with the reconciler that owns the kernel.
+
+It puts everything back from the stored specs before it has reached any broker, and holds the lock
+that says who owns the firewall here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from kvmweb.host.app import make_app, run_worker
+from kvmweb.host.ask import Answering
+from kvmweb.host.config import HostConfig, HostPaths
+from kvmweb.host.files import locked
+from kvmweb.host.plans import plans_of
+from kvmweb.host.post import Outbox, Post
+from kvmweb.host.progress import Outcome, silent
+from kvmweb.host.pulse import give_pulse
+from kvmweb.host.store import SpecStore
+from kvmweb.host.work import Reconciler, Work, add_apply_task
+from networks.host.spec import NetworkSpec
+
+log = logging.getLogger(__name__)
+
+KIND = "network"
+TASK = "networks.apply"
+Make = Callable[[], Reconciler[NetworkSpec]]
+
+
+def spec_store(paths: HostPaths) -> SpecStore[NetworkSpec]:
+    """The networks this host was told of."""
+    return SpecStore(paths.specs, KIND, NetworkSpec)
+
+
+def lock_file(paths: HostPaths) -> Path:
+    """Who holds this lock owns the firewall, the bridges and the DHCP server of kvmweb here."""
+    return paths.run / "net.lock"
+
+
+def socket_file(paths: HostPaths) -> Path:
+    """Where the running worker answers commands, see `kvmweb.host.ask`."""
+    return paths.run / "net.sock"
+
+
+def restore(store: SpecStore[NetworkSpec], reconciler: Reconciler[NetworkSpec]) -> list[Outcome]:
+    """Put every stored network back; returns how each ended, in the order of their subjects."""
+    outcomes = reconciler.restore(store.present(), silent)
+    for outcome in outcomes:
+        if not outcome.ok:
+            log.error("not_restored code=%s message=%s", outcome.code, outcome.message)
+    log.info("restored networks=%s", sum(outcome.ok for outcome in outcomes))
+    return outcomes
+
+
+def serve(config: HostConfig, make: Make) -> int:
+    """Run the worker until told to end; raises `Taken` where another one runs already."""
+    with locked(lock_file(config.paths), wait=False):
+        store = spec_store(config.paths)
+        store.prune()
+        reconciler = make()
+        restore(store, reconciler)
+        answers = {
+            "restore": lambda: restore(store, reconciler),
+            "check": lambda: plans_of(KIND, store.present() + store.absent(), reconciler),
+        }
+        with Answering(socket_file(config.paths), answers):
+            return _work(config, store, reconciler)
+
+
+def _work(
+    config: HostConfig, store: SpecStore[NetworkSpec], reconciler: Reconciler[NetworkSpec]
+) -> int:
+    app = make_app(config)
+    post, outbox = Post(app, config), Outbox(config.paths.outbox / "net")
+    work = Work(
+        config=config,
+        kind=KIND,
+        spec_type=NetworkSpec,
+        store=store,
+        apply=reconciler.apply,
+        send=post,
+        outbox=outbox,
+    )
+    add_apply_task(app, TASK, lambda: work)
+    give_pulse(app, "net", post, outbox)
+    return run_worker(app, queue=config.net_queue, pool="solo", slots=1, name=f"net@{config.name}")
