@@ -1,7 +1,8 @@
-"""What a network on a host should be (`NetworkSpec`) and what is (`NetworkState`): plain, frozen, complete data.
+"""What a network on a host should be: plain, frozen, complete data. What is, is in `state`.
 
-A spec says everything; applying it never needs another spec, the database or the web. Deleting is a spec with
-`present=False`. Specs travel and are stored as JSON through msgspec, which also checks every type on the way in.
+A spec says everything; applying it never needs another spec, the database or the web. Deleting is a
+spec with `present=False`. Specs travel and are stored as JSON through msgspec, which also checks
+every type on the way in.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ Protocol = Literal["tcp", "udp"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservationSpec:
-    """A MAC and an IPv4 address fixed in a network; `port` is the tap that may use them, empty while there is none."""
+    """A MAC and an IPv4 address fixed in a network.
+
+    `port` is the tap that may use them, empty while there is none.
+    """
 
     id: str
     mac: str
@@ -26,8 +30,9 @@ class ReservationSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardSpec:
-    """One port of one protocol: `public_address:public_port` -> `address:port`. `number` is its ct mark, never 0.
+    """One port of one protocol: `public_address:public_port` -> `address:port`.
 
+    `number` is its ct mark, never 0.
     A forward of "tcp and udp" is two of these with the same `id` and `number`.
     """
 
@@ -44,8 +49,9 @@ class ForwardSpec:
 class NetworkSpec:
     """All of one network on one host.
 
-    `epoch` and `generation` order specs of one subject: a host drops one that is older than what it has stored.
-    `source_address` is the public address of source NAT; None masquerades. `gateway` is the bridge's own address.
+    `epoch` and `generation` order specs of one subject: a host drops one that is older than what it
+    has stored. `source_address` is the public address of source NAT; None masquerades. `gateway` is
+    the bridge's own address.
     """
 
     subject: str

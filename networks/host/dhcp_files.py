@@ -1,0 +1,50 @@
+"""What dnsmasq is told of a network: one file of options, one file per reservation. Pure.
+
+The formats are those of `dhcp-option` and `dhcp-host` in dnsmasq(8). Every reservation sets the
+tag of its bridge, every option asks for it, so one dnsmasq serves all networks without a network
+ever seeing another's options. A file per reservation means that a new one is read by inotify
+without disturbing dnsmasq.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network
+
+from networks.host.spec import NetworkSpec, ReservationSpec
+from networks.host.state import DhcpFile
+
+_DEFAULT_MTU = 1500
+
+
+def dhcp_files(spec: NetworkSpec, resolvers: Iterable[str]) -> frozenset[DhcpFile]:
+    """Every file the network should have."""
+    if not spec.present:
+        return frozenset()
+    hosts = (_host(spec.bridge, reservation) for reservation in spec.reservations)
+    return frozenset([_options(spec, tuple(resolvers)), *hosts])
+
+
+def _host(bridge: str, reservation: ReservationSpec) -> DhcpFile:
+    mac = reservation.mac.lower()
+    parts = [mac, f"set:{bridge}", reservation.address]
+    if reservation.hostname:
+        parts.append(reservation.hostname)
+    name = f"{bridge}.{mac.replace(':', '')}"
+    return DhcpFile("hosts", name, ",".join(parts) + "\n")
+
+
+def _options(spec: NetworkSpec, resolvers: tuple[str, ...]) -> DhcpFile:
+    subnet = IPv4Network(spec.subnet)
+    options = [f"option:netmask,{subnet.netmask}", f"option:28,{subnet.broadcast_address}"]
+    if spec.mode == "nat":
+        options.append(f"option:router,{spec.gateway}")
+        if resolvers:
+            options.append(f"option:dns-server,{','.join(resolvers)}")
+    else:
+        options.append("option:router")
+    if spec.mtu != _DEFAULT_MTU:
+        options.append(f"option:mtu,{spec.mtu}")
+    return DhcpFile(
+        "opts", spec.bridge, "".join(f"tag:{spec.bridge},{option}\n" for option in options)
+    )

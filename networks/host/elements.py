@@ -1,0 +1,143 @@
+"""The elements of our nftables maps and sets: typed values, and their bytes in the kernel.
+
+The rules never change; elements are the data. Every element carries its owner, the bridge of its
+network, as the element's comment, so that the kernel itself says whose it is: what a crash left
+behind is found without knowing what was there before, and no element is ever taken for another
+network's. Elements of the host as a whole (uplinks) carry no comment, and so does anything put
+into our tables by hand.
+
+Keys of several fields are padded to four bytes each; numbers of ports are big-endian, marks are in
+the order of the machine (nft(8), "SETS"; include/uapi/linux/netfilter/nf_tables.h).
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Literal, TypeAlias, assert_never
+
+Family = Literal["inet", "bridge"]
+FieldType = Literal["ipv4_addr", "inet_proto", "inet_service", "mark", "ifname", "ether_addr"]
+Field: TypeAlias = str | int
+
+TABLE = "kvmweb"
+VERDICT_ACCEPT = "accept"
+_PROTOCOLS = {"tcp": 6, "udp": 17}
+_PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}
+_IFNAMSIZ = 16
+_SIZES: dict[FieldType, int] = {
+    "ipv4_addr": 4,
+    "inet_proto": 1,
+    "inet_service": 2,
+    "mark": 4,
+    "ifname": _IFNAMSIZ,
+    "ether_addr": 6,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SetType:
+    """The type of a set, or of a map when it has a value; `counter` counts what is looked up."""
+
+    key: tuple[FieldType, ...]
+    value: tuple[FieldType, ...] | Literal["verdict"] = ()
+    counter: bool = False
+
+    @property
+    def keyword(self) -> str:
+        return "map" if self.value else "set"
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element; `value` is empty in a set. `owner` is the bridge of its network."""
+
+    family: Family
+    name: str
+    key: tuple[Field, ...]
+    value: tuple[Field, ...] = ()
+    owner: str = ""
+
+    @property
+    def place(self) -> tuple[Family, str, tuple[Field, ...]]:
+        """Where it lies: there is at most one element in a place."""
+        return self.family, self.name, self.key
+
+
+SETS: dict[tuple[Family, str], SetType] = {
+    ("inet", "fwd4"): SetType(
+        ("ipv4_addr", "inet_proto", "inet_service"), ("ipv4_addr", "inet_service")
+    ),
+    ("inet", "fwd4id"): SetType(("ipv4_addr", "inet_proto", "inet_service"), ("mark",)),
+    ("inet", "acct_in"): SetType(("mark",), counter=True),
+    ("inet", "acct_out"): SetType(("mark",), counter=True),
+    ("inet", "snat4"): SetType(("ifname",), ("ipv4_addr",)),
+    ("inet", "masq"): SetType(("ifname",)),
+    ("inet", "egress"): SetType(("ifname",)),
+    ("inet", "pairs"): SetType(("ifname", "ifname"), "verdict"),
+    ("inet", "settled"): SetType(("ifname",)),
+    ("inet", "uplinks"): SetType(("ifname",)),
+    ("inet", "closed"): SetType(("ifname",)),
+    ("bridge", "own4"): SetType(("ifname", "ether_addr", "ipv4_addr")),
+    ("bridge", "own_mac"): SetType(("ifname", "ether_addr")),
+}
+
+
+def pack(types: tuple[FieldType, ...], fields: tuple[Field, ...]) -> bytes:
+    """The bytes of a key or value; a single field is not padded."""
+    packed = [_pack_field(kind, field) for kind, field in zip(types, fields, strict=True)]
+    if len(packed) == 1:
+        return packed[0]
+    return b"".join(part.ljust(_padded(len(part)), b"\0") for part in packed)
+
+
+def unpack(types: tuple[FieldType, ...], data: bytes) -> tuple[Field, ...]:
+    """The fields in the bytes of a key or value."""
+    fields: list[Field] = []
+    offset = 0
+    for kind in types:
+        size = _SIZES[kind]
+        fields.append(_unpack_field(kind, data[offset : offset + size]))
+        offset += _padded(size)
+    return tuple(fields)
+
+
+def _padded(size: int) -> int:
+    return (size + 3) & ~3
+
+
+def _pack_field(kind: FieldType, field: Field) -> bytes:
+    match kind:
+        case "ipv4_addr":
+            return IPv4Address(field).packed
+        case "inet_proto":
+            return bytes([_PROTOCOLS[str(field)]])
+        case "inet_service":
+            return int(field).to_bytes(2, "big")
+        case "mark":
+            return int(field).to_bytes(4, sys.byteorder)
+        case "ifname":
+            return str(field).encode().ljust(_IFNAMSIZ, b"\0")
+        case "ether_addr":
+            return bytes.fromhex(str(field).replace(":", ""))
+        case _:
+            assert_never(kind)
+
+
+def _unpack_field(kind: FieldType, data: bytes) -> Field:
+    match kind:
+        case "ipv4_addr":
+            return str(IPv4Address(data))
+        case "inet_proto":
+            return _PROTOCOL_NAMES.get(data[0], data[0])
+        case "inet_service":
+            return int.from_bytes(data, "big")
+        case "mark":
+            return int.from_bytes(data, sys.byteorder)
+        case "ifname":
+            return data.rstrip(b"\0").decode(errors="replace")
+        case "ether_addr":
+            return data.hex(":")
+        case _:
+            assert_never(kind)

@@ -1,0 +1,266 @@
+"""The commands a plan is made of. Each says in a sentence, for people, what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from networks.host.elements import Element
+from networks.host.state import DhcpFile
+
+_LISTED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSkeleton:
+    """Bring both tables to the ruleset, keeping their elements where the sets are the same."""
+
+    @property
+    def sentence(self) -> str:
+        return "Loaded the firewall rules of the host"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateBridge:
+    """Make the bridge, down, with everything that is fixed about it."""
+
+    bridge: str
+    mac: str
+    mtu: int
+
+    @property
+    def sentence(self) -> str:
+        return f"Created bridge {self.bridge}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetBridge:
+    """Put the fixed properties of an existing bridge right."""
+
+    bridge: str
+    mac: str
+    mtu: int
+
+    @property
+    def sentence(self) -> str:
+        return f"Set hardware address and MTU of bridge {self.bridge}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetSysctl:
+    """A setting of a bridge; `key` is family and name, such as `ipv4/forwarding`."""
+
+    interface: str
+    key: str
+    value: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Set {self.key.partition('/')[2]} of {self.interface} to {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class AddAddress:
+    """Give the bridge an address, in CIDR notation."""
+
+    bridge: str
+    address: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Gave {self.bridge} the address {self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveAddress:
+    """Take an address from the bridge."""
+
+    bridge: str
+    address: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Took the address {self.address} from {self.bridge}"
+
+
+@dataclass(frozen=True, slots=True)
+class BringUp:
+    """Set the bridge up."""
+
+    bridge: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Switched {self.bridge} on"
+
+
+@dataclass(frozen=True, slots=True)
+class EnableForwarding:
+    """Let an uplink forward; its former setting is written down first."""
+
+    interface: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Let {self.interface} forward packets of guests"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeElements:
+    """Add and remove elements in one transaction, removals first."""
+
+    add: frozenset[Element]
+    remove: frozenset[Element]
+
+    @property
+    def sentence(self) -> str:
+        parts = [
+            _forwards("Closed", self.remove - self.add),
+            _forwards("Opened", self.add - self.remove),
+            _sources(self.add),
+            _ports("Bound", self.add),
+            _ports("Released", self.remove),
+        ]
+        return "; ".join(filter(None, parts)) or "Updated the address translation of the network"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What a client of a forward sends to."""
+
+    protocol: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndFlows:
+    """End connections: of forwards by their numbers, to destinations, of a whole subnet."""
+
+    numbers: frozenset[int] = frozenset()
+    destinations: frozenset[Destination] = frozenset()
+    subnets: frozenset[str] = frozenset()
+
+    @property
+    def sentence(self) -> str:
+        return "Ended connections that the change no longer allows"
+
+
+@dataclass(frozen=True, slots=True)
+class AttachPort:
+    """Enslave a guest port to the bridge."""
+
+    port: str
+    bridge: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Attached guest port {self.port} to {self.bridge}"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteDhcp:
+    """Write files for dnsmasq; `replaced` says that one of them was there with another text."""
+
+    files: frozenset[DhcpFile]
+    replaced: bool
+
+    @property
+    def sentence(self) -> str:
+        hosts = sum(file.folder == "hosts" for file in self.files)
+        if not hosts:
+            return "Set what guests are told by DHCP"
+        return f"Reserved {_count(hosts, 'address', 'addresses')} for DHCP"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveDhcp:
+    """Remove files of dnsmasq."""
+
+    files: frozenset[DhcpFile]
+
+    @property
+    def sentence(self) -> str:
+        hosts = sum(file.folder == "hosts" for file in self.files)
+        if not hosts:
+            return "Removed what guests are told by DHCP"
+        return f"Released {_count(hosts, 'address', 'addresses')} of DHCP"
+
+
+@dataclass(frozen=True, slots=True)
+class StartDhcp:
+    """Start the one dnsmasq of the host."""
+
+    @property
+    def sentence(self) -> str:
+        return "Started the DHCP service"
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadDhcp:
+    """Have dnsmasq forget what was removed."""
+
+    @property
+    def sentence(self) -> str:
+        return "Told the DHCP service what was removed"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBridge:
+    """Delete the bridge; its ports stay, detached."""
+
+    bridge: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Deleted bridge {self.bridge}"
+
+
+Op: TypeAlias = (
+    LoadSkeleton
+    | CreateBridge
+    | SetBridge
+    | SetSysctl
+    | AddAddress
+    | RemoveAddress
+    | BringUp
+    | EnableForwarding
+    | ChangeElements
+    | EndFlows
+    | AttachPort
+    | WriteDhcp
+    | RemoveDhcp
+    | StartDhcp
+    | ReloadDhcp
+    | DeleteBridge
+)
+
+
+def _forwards(verb: str, elements: Iterable[Element]) -> str:
+    changed = sorted((e.key, e.value) for e in elements if e.name == "fwd4")
+    if len(changed) > _LISTED:
+        return f"{verb} {len(changed)} port forwards"
+    lines = [
+        f"{protocol} {public}:{port} to {address}:{target}"
+        for (public, protocol, port), (address, target) in changed
+    ]
+    return f"{verb} {', '.join(lines)}" if lines else ""
+
+
+def _sources(elements: Iterable[Element]) -> str:
+    for element in elements:
+        if element.name == "snat4":
+            return f"Guests of {element.key[0]} go out as {element.value[0]}"
+        if element.name == "masq":
+            return f"Guests of {element.key[0]} go out with the address of the host"
+    return ""
+
+
+def _ports(verb: str, elements: Iterable[Element]) -> str:
+    count = sum(element.name == "own4" for element in elements)
+    return f"{verb} {_count(count, 'guest port', 'guest ports')}" if count else ""
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

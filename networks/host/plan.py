@@ -1,0 +1,204 @@
+"""From what should be and what is to what to do. Pure, and empty when nothing is to be done.
+
+Order keeps guests safe at every point a crash may choose: rules before links, elements before
+anything forwards or a guest gets an address; on the way out elements first, then connections,
+then links. How connections that have to be ended survive a crash is told in `ruleset`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv4Network
+
+from networks.host.dhcp_files import dhcp_files
+from networks.host.elements import Element
+from networks.host.ops import (
+    AddAddress,
+    AttachPort,
+    BringUp,
+    ChangeElements,
+    CreateBridge,
+    DeleteBridge,
+    Destination,
+    EnableForwarding,
+    EndFlows,
+    LoadSkeleton,
+    Op,
+    ReloadDhcp,
+    RemoveAddress,
+    RemoveDhcp,
+    SetBridge,
+    SetSysctl,
+    StartDhcp,
+    WriteDhcp,
+)
+from networks.host.ruleset import MARKERS, elements, host_elements
+from networks.host.spec import NetworkSpec
+from networks.host.state import BRIDGE_SYSCTLS, BridgeState, NetworkState
+
+_SOURCES = frozenset({"snat4", "masq", "egress"})
+
+
+def plan(spec: NetworkSpec, state: NetworkState) -> tuple[Op, ...]:
+    """What brings `state` to `spec`, in order."""
+    return tuple(_present(spec, state) if spec.present else _absent(spec, state))
+
+
+def gateway(spec: NetworkSpec) -> str:
+    """The address of the bridge in CIDR notation."""
+    return f"{spec.gateway}/{IPv4Network(spec.subnet).prefixlen}"
+
+
+def _present(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
+    if not state.skeleton:
+        yield LoadSkeleton()
+    yield from _bridge(spec, state.bridge)
+    uplinks = [uplink.name for uplink in state.uplinks]
+    wanted = elements(spec) | host_elements(uplinks, state.closed)
+    yield from _elements(spec, state, wanted)
+    for uplink in state.uplinks:
+        if not uplink.forwarding:
+            yield EnableForwarding(uplink.name)
+    for port in sorted(state.loose_ports):
+        yield AttachPort(port, spec.bridge)
+    yield from _dhcp(spec, state)
+
+
+def _absent(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
+    kept = frozenset(element for element in state.elements if element.owner != spec.bridge)
+    yield from _elements(spec, state, kept)
+    yield from _dhcp(spec, state)
+    if state.bridge is not None:
+        yield DeleteBridge(spec.bridge)
+
+
+def _bridge(spec: NetworkSpec, bridge: BridgeState | None) -> Iterator[Op]:
+    if bridge is None:
+        yield CreateBridge(spec.bridge, spec.bridge_mac, spec.mtu)
+    elif not _as_fixed(spec, bridge):
+        yield SetBridge(spec.bridge, spec.bridge_mac, spec.mtu)
+    sysctls = dict(BRIDGE_SYSCTLS) if bridge is None else dict(bridge.sysctls)
+    for key, value in BRIDGE_SYSCTLS:
+        if bridge is None or sysctls.get(key, value) != value:
+            yield SetSysctl(spec.bridge, key, value)
+    addresses = bridge.addresses if bridge else frozenset()
+    for address in sorted(addresses - {gateway(spec)}):
+        yield RemoveAddress(spec.bridge, address)
+    if gateway(spec) not in addresses:
+        yield AddAddress(spec.bridge, gateway(spec))
+    if bridge is None or not bridge.up:
+        yield BringUp(spec.bridge)
+
+
+def _as_fixed(spec: NetworkSpec, bridge: BridgeState) -> bool:
+    return bridge.plain and (bridge.mac, bridge.mtu) == (spec.bridge_mac, spec.mtu)
+
+
+@dataclass(frozen=True, slots=True)
+class _Flows:
+    """Whose connections a change of elements concerns: `numbers` and `network` lose their marker
+    until those were ended."""
+
+    numbers: frozenset[int]
+    network: bool
+    ops: tuple[EndFlows, ...]
+
+    def concern(self, element: Element) -> bool:
+        """Whether `element` is a marker that has to wait for the end of these connections."""
+        if element.name == "settled":
+            return self.network
+        return element.name in MARKERS and element.key[0] in self.numbers
+
+
+def _elements(
+    spec: NetworkSpec, state: NetworkState, wanted: frozenset[Element]
+) -> Iterator[ChangeElements | EndFlows]:
+    missing, extra = wanted - state.elements, state.elements - wanted
+    flows = _flows(spec, state, missing, extra)
+    data, gone = _data(missing), _data(extra)
+    unsettled: frozenset[Element] = frozenset()
+    if data or gone:
+        unsettled = frozenset(e for e in state.elements & wanted if flows.concern(e))
+        yield ChangeElements(add=data, remove=gone | unsettled)
+    yield from flows.ops
+    markers = ChangeElements(add=(missing - data) | unsettled, remove=extra - gone)
+    if markers.add or markers.remove:
+        yield markers
+
+
+def _data(changed: frozenset[Element]) -> frozenset[Element]:
+    return frozenset(element for element in changed if element.name not in MARKERS)
+
+
+def _flows(
+    spec: NetworkSpec,
+    state: NetworkState,
+    missing: frozenset[Element],
+    extra: frozenset[Element],
+) -> _Flows:
+    numbers = _numbers_to_end(state, missing, extra)
+    network = state.bridge is not None and _network_to_end(spec, state.bridge, missing | extra)
+    ends = EndFlows(
+        numbers=numbers,
+        destinations=_destinations(state, missing, numbers),
+        subnets=_subnets(spec, state) if network else frozenset(),
+    )
+    return _Flows(numbers, network, (ends,) if ends != EndFlows() else ())
+
+
+def _numbers_to_end(
+    state: NetworkState, missing: frozenset[Element], extra: frozenset[Element]
+) -> frozenset[int]:
+    """Forwards that lose or change a port, or did so before a crash."""
+    known = {e.key: int(e.value[0]) for e in state.elements if e.name == "fwd4id"}
+    changed = {known[e.key] for e in missing | extra if e.name == "fwd4" and e.key in known}
+    renumbered = {int(e.value[0]) for e in extra if e.name == "fwd4id"}
+    unsettled = {int(e.key[0]) for e in missing if e.name == "acct_in"} & set(known.values())
+    stale = {int(e.key[0]) for e in extra if e.name in {"acct_in", "acct_out"}}
+    return frozenset(changed | renumbered | unsettled | stale)
+
+
+def _network_to_end(spec: NetworkSpec, bridge: BridgeState, changed: frozenset[Element]) -> bool:
+    if spec.present and bridge.addresses != {gateway(spec)}:
+        return True
+    return any(element.name in _SOURCES | {"settled"} for element in changed)
+
+
+def _destinations(
+    state: NetworkState, missing: frozenset[Element], numbers: frozenset[int]
+) -> frozenset[Destination]:
+    """UDP clients that were sending before the forward was there hold on to their old path."""
+    keys = {e.key for e in missing if e.name == "fwd4"}
+    keys |= {e.key for e in state.elements if e.name == "fwd4id" and e.value[0] in numbers}
+    return frozenset(
+        Destination("udp", str(address), int(port))
+        for address, protocol, port in keys
+        if protocol == "udp"
+    )
+
+
+def _subnets(spec: NetworkSpec, state: NetworkState) -> frozenset[str]:
+    addresses = state.bridge.addresses if state.bridge else frozenset()
+    found = {str(IPv4Interface(address).network) for address in addresses}
+    return frozenset(found | ({spec.subnet} if spec.subnet else set()))
+
+
+def _dhcp(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
+    wanted = dhcp_files(spec, state.resolvers)
+    there = {(file.folder, file.name) for file in state.dhcp_files}
+    write = wanted - state.dhcp_files
+    kept = {(file.folder, file.name) for file in wanted}
+    remove = frozenset(f for f in state.dhcp_files if (f.folder, f.name) not in kept)
+    replaced = any((file.folder, file.name) in there for file in write)
+    if remove:
+        yield RemoveDhcp(remove)
+    for folder in ("opts", "hosts"):
+        files = frozenset(file for file in write if file.folder == folder)
+        if files:
+            yield WriteDhcp(files, any((f.folder, f.name) in there for f in files))
+    if not state.dhcp_running:
+        if spec.present:
+            yield StartDhcp()
+    elif remove or replaced or state.dhcp_reload_due:
+        yield ReloadDhcp()

@@ -1,0 +1,235 @@
+"""The one static ruleset and what a network adds to it as elements. Pure: text and values only.
+
+The chains judge only what comes from or goes to a bridge of ours (`kw*`); guest ports are `kt*`.
+The ct mark of a connection is the number of its forward, 0 is none. Three sets are more than data:
+
+- `acct_in`/`acct_out` hold the number of a forward only while no connection of an earlier state of
+  that forward can be alive, and `settled` likewise the bridge of a network. A change takes the
+  number out first and puts it back once old connections were ended, so whoever comes after a
+  crash sees in the kernel that they still have to be.
+- `closed` holds the uplinks that forward only because we switched it on: what comes in there and
+  is not for a network of ours is dropped, so the host does not become an open router.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+
+from networks.host.elements import (
+    SETS,
+    TABLE,
+    VERDICT_ACCEPT,
+    Element,
+    Family,
+    Field,
+    FieldType,
+    SetType,
+)
+from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
+
+FAMILIES: tuple[Family, ...] = ("inet", "bridge")
+MARKERS = frozenset({"acct_in", "acct_out", "settled"})
+
+_BASE_CHAINS: dict[tuple[Family, str], str] = {
+    ("inet", "dnat_pre"): "type nat hook prerouting priority -105",
+    ("inet", "dnat_out"): "type nat hook output priority -105",
+    ("inet", "snat_post"): "type nat hook postrouting priority 95",
+    ("inet", "forward"): "type filter hook forward priority -5",
+    ("inet", "guest_in"): "type filter hook input priority -5",
+    ("inet", "guest_out"): "type filter hook output priority -5",
+    ("bridge", "pre"): "type filter hook prerouting priority -300",
+}
+
+# Chains stand before those that jump to them only for the reader: all are made before any rule.
+_RULES: dict[tuple[Family, str], tuple[str, ...]] = {
+    ("inet", "dnat_pre"): ("jump forwards",),
+    ("inet", "dnat_out"): ("jump forwards",),
+    ("inet", "forwards"): ("meta nfproto ipv4 meta l4proto { tcp, udp } jump forwards4",),
+    ("inet", "forwards4"): (
+        "ct mark set ip daddr . meta l4proto . th dport map @fwd4id",
+        "dnat ip to ip daddr . meta l4proto . th dport map @fwd4",
+    ),
+    ("inet", "snat_post"): (
+        'iifname "kw*" oifname @uplinks jump snat_do',
+        'iifname "kw*" oifname "kw*" ct status dnat jump snat_do comment "hairpin"',
+    ),
+    ("inet", "snat_do"): (
+        "snat ip to iifname map @snat4",
+        "meta nfproto ipv4 iifname @masq masquerade",
+    ),
+    ("inet", "forward"): (
+        "ct state established,related ct mark 0 accept",
+        'iifname "kw*" goto ours',
+        'oifname "kw*" goto ours',
+        "iifname @closed counter drop",
+    ),
+    ("inet", "ours"): (
+        "ct mark != 0 jump account",
+        "ct state vmap { established : accept, related : accept, invalid : drop }",
+        'iifname "kw*" fib saddr . iif oif missing counter drop',
+        'oifname "kw*" ct status dnat goto forwarded',
+        "iifname . oifname vmap @pairs",
+        "iifname @egress oifname @uplinks accept",
+        "counter reject with icmpx admin-prohibited",
+    ),
+    ("inet", "account"): (
+        "ct direction original ct mark @acct_in return",
+        "ct direction reply ct mark @acct_out return",
+    ),
+    ("inet", "forwarded"): (
+        'iifname "kw*" iifname != @egress counter reject with icmpx admin-prohibited',
+        "accept",
+    ),
+    ("inet", "guest_in"): ('iifname "kw*" jump from_guest',),
+    ("inet", "from_guest"): (
+        "ct state vmap { established : accept, related : accept, invalid : drop }",
+        "ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept",
+        "fib daddr . iif type != local counter drop",
+        "udp sport 68 udp dport 67 accept",
+        "icmp type echo-request limit rate 50/second accept",
+        "counter drop",
+    ),
+    # A hairpin enters and leaves by the same bridge; a redirect would teach the guest to send to
+    # the public address past the host, and send_redirects of `all` cannot be unset per interface.
+    ("inet", "guest_out"): ('oifname "kw*" icmp type redirect drop',),
+    ("bridge", "pre"): (
+        'iifname != "kt*" accept',
+        "ether type ip iifname . ether saddr . ip saddr @own4 goto guest4",
+        "iifname . ether saddr != @own_mac counter drop",
+        "ether type arp goto arp4",
+        "ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept",
+        "counter drop",
+    ),
+    ("bridge", "guest4"): ("udp sport 67 counter drop", "accept"),
+    ("bridge", "arp4"): (
+        "iifname . arp saddr ether @own_mac arp saddr ip 0.0.0.0 arp operation request accept",
+        "iifname . arp saddr ether . arp saddr ip @own4 accept",
+        "counter drop",
+    ),
+}
+
+CHAINS: frozenset[tuple[Family, str]] = frozenset(_RULES)
+
+
+def skeleton() -> str:
+    """Flat commands that bring existing tables to this ruleset and keep the elements they have.
+
+    There is no `add table`: tables are made by netlink with flags nft 1.0.6 cannot say.
+    """
+    lines = [_add_set(family, name, kind) for (family, name), kind in SETS.items()]
+    lines += [_add_chain(family, name) for family, name in _RULES]
+    lines += [f"flush chain {family} {TABLE} {name}" for family, name in _RULES]
+    lines += [
+        f"add rule {family} {TABLE} {name} {rule}"
+        for (family, name), rules in _RULES.items()
+        for rule in rules
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def document(elements: Iterable[Element] = ()) -> str:
+    """A whole file for `nft -f`: tables, skeleton and elements. For people and golden files."""
+    tables = [f"add table {family} {TABLE}" for family in FAMILIES]
+    added = sorted(_add_element(element) for element in elements)
+    return "\n".join([*tables, skeleton().rstrip(), *added]) + "\n"
+
+
+def owned(spec: NetworkSpec) -> dict[Element, str]:
+    """Every element of the network, with the id of the forward, reservation or network it is of."""
+    if not spec.present:
+        return {}
+    found = dict.fromkeys(_network_elements(spec), spec.subject)
+    for reservation in spec.reservations:
+        found |= dict.fromkeys(_reservation_elements(spec, reservation), reservation.id)
+    for forward in spec.forwards:
+        found |= dict.fromkeys(_forward_elements(spec, forward), forward.id)
+    return found
+
+
+def elements(spec: NetworkSpec) -> frozenset[Element]:
+    """Every element the network should have in the kernel."""
+    return frozenset(owned(spec))
+
+
+def host_elements(uplinks: Iterable[str], closed: Iterable[str]) -> frozenset[Element]:
+    """The elements of the host as a whole."""
+    return frozenset(
+        [Element("inet", "uplinks", (name,)) for name in uplinks]
+        + [Element("inet", "closed", (name,)) for name in closed]
+    )
+
+
+def _network_elements(spec: NetworkSpec) -> list[Element]:
+    bridge = spec.bridge
+    found = [
+        Element("inet", "pairs", (bridge, bridge), (VERDICT_ACCEPT,), bridge),
+        Element("inet", "settled", (bridge,), (), bridge),
+    ]
+    if spec.mode == "nat":
+        found.append(Element("inet", "egress", (bridge,), (), bridge))
+        found.append(_source(bridge, spec.source_address))
+    return found
+
+
+def _source(bridge: str, address: str | None) -> Element:
+    if address is None:
+        return Element("inet", "masq", (bridge,), (), bridge)
+    return Element("inet", "snat4", (bridge,), (str(IPv4Address(address)),), bridge)
+
+
+def _reservation_elements(spec: NetworkSpec, reservation: ReservationSpec) -> list[Element]:
+    if not reservation.port:
+        return []
+    mac = reservation.mac.lower()
+    return [
+        Element("bridge", "own4", (reservation.port, mac, reservation.address), (), spec.bridge),
+        Element("bridge", "own_mac", (reservation.port, mac), (), spec.bridge),
+    ]
+
+
+def _forward_elements(spec: NetworkSpec, forward: ForwardSpec) -> list[Element]:
+    key = (forward.public_address, forward.protocol, forward.public_port)
+    number = (forward.number,)
+    return [
+        Element("inet", "fwd4", key, (forward.address, forward.port), spec.bridge),
+        Element("inet", "fwd4id", key, number, spec.bridge),
+        Element("inet", "acct_in", number, (), spec.bridge),
+        Element("inet", "acct_out", number, (), spec.bridge),
+    ]
+
+
+def _add_set(family: Family, name: str, kind: SetType) -> str:
+    value = kind.value if isinstance(kind.value, str) else _joined(kind.value)
+    types = f"{_joined(kind.key)} : {value}" if value else _joined(kind.key)
+    counter = " counter;" if kind.counter else ""
+    return f"add {kind.keyword} {family} {TABLE} {name} {{ type {types};{counter} }}"
+
+
+def _joined(types: tuple[FieldType, ...]) -> str:
+    return " . ".join(types)
+
+
+def _add_chain(family: Family, name: str) -> str:
+    base = _BASE_CHAINS.get((family, name))
+    body = f" {{ {base}; policy accept; }}" if base else ""
+    return f"add chain {family} {TABLE} {name}{body}"
+
+
+def _add_element(element: Element) -> str:
+    kind = SETS[element.family, element.name]
+    key = _literal(element.key, kind.key)
+    comment = f' comment "{element.owner}"' if element.owner else ""
+    value = ""
+    if isinstance(kind.value, str):
+        value = f" : {element.value[0]}"
+    elif kind.value:
+        value = f" : {_literal(element.value, kind.value)}"
+    return f"add element {element.family} {TABLE} {element.name} {{ {key}{comment}{value} }}"
+
+
+def _literal(fields: tuple[Field, ...], types: tuple[FieldType, ...]) -> str:
+    return " . ".join(
+        f'"{field}"' if kind == "ifname" else str(field)
+        for field, kind in zip(fields, types, strict=True)
+    )

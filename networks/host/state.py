@@ -1,0 +1,77 @@
+"""What is on a host, as far as one network is concerned: what the drivers observed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from networks.host.elements import Element
+
+DhcpFolder = Literal["hosts", "opts"]
+BRIDGE_SYSCTLS: tuple[tuple[str, str], ...] = (
+    ("ipv6/disable_ipv6", "1"),
+    ("ipv6/accept_ra", "0"),
+    ("ipv4/forwarding", "1"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DhcpFile:
+    """A file of dnsmasq's `dhcp-hostsdir` or `dhcp-optsdir`; its name begins with the bridge."""
+
+    folder: DhcpFolder
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeState:
+    """A bridge as it is. `addresses` are in CIDR notation; `sysctls` those of `BRIDGE_SYSCTLS`
+    that this kernel has; `plain` says that STP, its delay and snooping are off."""
+
+    mac: str
+    mtu: int
+    up: bool
+    plain: bool
+    addresses: frozenset[str]
+    sysctls: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkState:
+    """An interface to the outside. `ours` says that forwarding is on there because of us."""
+
+    name: str
+    forwarding: bool
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkState:
+    """Everything a plan depends on.
+
+    `elements` are those of this network and of the host as a whole. `loose_ports` are the guest
+    ports of the network that exist but are not enslaved to its bridge. `router` says that the host
+    forwards everywhere by its own settings (net.ipv4.ip_forward). `resolvers` are the DNS servers
+    guests can be told. `dhcp_reload_due` says that dnsmasq has not yet been told of a removal.
+    """
+
+    bridge: BridgeState | None = None
+    skeleton: bool = False
+    uplinks: tuple[UplinkState, ...] = ()
+    router: bool = False
+    elements: frozenset[Element] = frozenset()
+    loose_ports: frozenset[str] = frozenset()
+    resolvers: tuple[str, ...] = ()
+    dhcp_files: frozenset[DhcpFile] = frozenset()
+    dhcp_running: bool = False
+    dhcp_reload_due: bool = False
+
+    @property
+    def closed(self) -> frozenset[str]:
+        """The uplinks that forward, or will, only because of us."""
+        if self.router:
+            return frozenset()
+        return frozenset(
+            uplink.name for uplink in self.uplinks if uplink.ours or not uplink.forwarding
+        )
