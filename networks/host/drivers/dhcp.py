@@ -1,0 +1,230 @@
+"""One dnsmasq for DHCP on all bridges; it outlives this process and is adopted by the next.
+
+It reads a folder of hosts and a folder of options by inotify; what was removed or changed it
+forgets on SIGHUP only (dnsmasq(8), --dhcp-hostsdir). That a SIGHUP is due is on disk before the
+first removal. DNS is off: one instance would share one name space between tenants.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from kvmweb.core.errors import HostBusy, HostError
+from kvmweb.core.names import BRIDGE_PREFIX
+from networks.host.state import DhcpFile, DhcpFolder
+
+_LEASE = "1h"
+_RANGES = (IPv4Network("10.0.0.0/8"), IPv4Network("172.16.0.0/12"), IPv4Network("192.168.0.0/16"))
+_FOLDERS: tuple[DhcpFolder, ...] = ("hosts", "opts")
+_SECONDS = 10
+_OTHERS_MAY_ENTER = 0o001
+
+
+class Dhcp:
+    """`folder` holds all of its files. Another folder is another dnsmasq."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._due = folder / "reload-due"
+        self._pid_file = folder / "dnsmasq.pid"
+        self._leases = folder / "leases"
+
+    def files(self, bridge: str) -> frozenset[DhcpFile]:
+        """The files of a network."""
+        return frozenset(
+            DhcpFile(folder, path.name, path.read_text())
+            for folder in _FOLDERS
+            for path in self._of(folder, bridge)
+        )
+
+    def pid(self) -> int | None:
+        """The process of our dnsmasq if it runs, with whatever configuration."""
+        try:
+            pid = int(self._pid_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return pid if f"--pid-file={self._pid_file}" in _command_line(pid) else None
+
+    def is_running(self) -> bool:
+        """Whether our dnsmasq runs with the configuration of this version."""
+        pid = self.pid()
+        return pid is not None and _command_line(pid) == self._arguments()
+
+    def is_reload_due(self) -> bool:
+        """Whether it has not yet been told of a removal."""
+        return self._due.exists()
+
+    def write(self, files: Iterable[DhcpFile], *, replaced: bool) -> None:
+        """Write files; new ones are noticed at once."""
+        self._make_folders()
+        if replaced:
+            self._due.touch()
+        written = list(files)
+        for file in written:
+            self._write(file)
+        self._evict({_address(file): _mac(file) for file in written if file.folder == "hosts"})
+
+    def remove(self, files: Iterable[DhcpFile]) -> None:
+        """Remove files; dnsmasq goes on believing them until `reload`."""
+        self._make_folders()
+        self._due.touch()
+        for file in files:
+            (self._folder / file.folder / file.name).unlink(missing_ok=True)
+
+    def reload(self) -> None:
+        """Have it read everything again, or start it if it died."""
+        pid = self.pid()
+        if pid is None:
+            self.start()
+            return
+        os.kill(pid, signal.SIGHUP)
+        self._due.unlink(missing_ok=True)
+
+    def start(self) -> None:
+        """Start it in the background, in place of one with another configuration."""
+        self._make_folders()
+        self.stop()
+        arguments = self._arguments()
+        try:
+            done = subprocess.run(
+                arguments, capture_output=True, text=True, timeout=_SECONDS, check=False
+            )
+        except FileNotFoundError as error:
+            raise missing() from error
+        except subprocess.TimeoutExpired as error:
+            raise HostBusy("dnsmasq did not start in time.") from error
+        if done.returncode != 0:
+            raise HostError(
+                f"dnsmasq did not start: {done.stderr.strip()[:300]}",
+                code="dhcp_failed",
+                remedy="See whether another DHCP server of the host uses UDP port 67.",
+            )
+        self._due.unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """End it and wait for its end; none running is success."""
+        pid = self.pid()
+        if pid is None:
+            return
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+            if not select.select([handle], [], [], _SECONDS)[0]:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                select.select([handle], [], [], _SECONDS)
+        finally:
+            os.close(handle)
+
+    def delete(self) -> None:
+        """End it and remove all of its files."""
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _of(self, folder: DhcpFolder, bridge: str) -> list[Path]:
+        place = self._folder / folder
+        if folder == "opts":
+            path = place / bridge
+            return [path] if path.exists() else []
+        return list(place.glob(f"{bridge}.*"))
+
+    def _write(self, file: DhcpFile) -> None:
+        """Written elsewhere and moved, so that dnsmasq never reads half a file."""
+        descriptor, temporary = tempfile.mkstemp(dir=self._folder)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(file.text)
+        path = Path(temporary)
+        path.chmod(0o644)
+        path.replace(self._folder / file.folder / file.name)
+
+    def _evict(self, reserved: dict[str, str]) -> None:
+        """dnsmasq keeps an address from its new owner while another MAC has a lease of it, and has
+        no way to drop a lease from outside: it is started again without that line."""
+        try:
+            lines = self._leases.read_text().splitlines(keepends=True)
+        except FileNotFoundError:
+            return
+        kept = [line for line in lines if not _is_foreign(line.split(), reserved)]
+        if len(kept) < len(lines):
+            self.stop()
+            self._leases.write_text("".join(kept))
+            self.start()
+
+    def _make_folders(self) -> None:
+        for folder in _FOLDERS:
+            (self._folder / folder).mkdir(parents=True, exist_ok=True)
+        for path in (self._folder, *(self._folder / folder for folder in _FOLDERS)):
+            path.chmod(0o755)
+
+    def _arguments(self) -> list[str]:
+        arguments = [
+            "dnsmasq",
+            "--conf-file=/dev/null",
+            "--port=0",
+            f"--interface={BRIDGE_PREFIX}*",
+            "--bind-dynamic",
+            "--dhcp-authoritative",
+            "--quiet-dhcp",
+            f"--dhcp-hostsdir={self._folder / 'hosts'}",
+            f"--dhcp-optsdir={self._folder / 'opts'}",
+            f"--dhcp-leasefile={self._leases}",
+            f"--pid-file={self._pid_file}",
+            f"--log-facility={self._folder / 'log'}",
+        ]
+        arguments += [
+            f"--dhcp-range={block.network_address},static,{block.netmask},{_LEASE}"
+            for block in _RANGES
+        ]
+        return arguments if self._is_reachable() else [*arguments, "--user=root"]
+
+    def _is_reachable(self) -> bool:
+        """Whether dnsmasq can read its folder as the user it becomes."""
+        return all(
+            parent.stat().st_mode & _OTHERS_MAY_ENTER
+            for parent in self._folder.absolute().parents
+            if parent.exists()
+        )
+
+
+def missing() -> HostError:
+    """What to say where dnsmasq is not installed."""
+    return HostError(
+        "The program dnsmasq is not installed on the host, so guests would get no addresses.",
+        code="dnsmasq_missing",
+        remedy="Install the package dnsmasq-base.",
+    )
+
+
+def is_installed() -> bool:
+    """Whether dnsmasq can be started."""
+    return shutil.which("dnsmasq") is not None
+
+
+def _is_foreign(lease: list[str], reserved: dict[str, str]) -> bool:
+    """A lease is `expiry mac address name client-id`."""
+    return len(lease) >= 3 and reserved.get(lease[2], lease[1]) != lease[1]
+
+
+def _mac(file: DhcpFile) -> str:
+    return file.text.split(",")[0]
+
+
+def _address(file: DhcpFile) -> str:
+    return file.text.strip().split(",")[2]
+
+
+def _command_line(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+    except (OSError, UnicodeDecodeError):
+        return []

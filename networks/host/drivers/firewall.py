@@ -1,0 +1,243 @@
+"""Our two nftables tables: the skeleton by the program `nft`, everything else by netlink.
+
+The tables are owned (`owner|persist`) where the kernel can: another program's `nft flush ruleset`
+then leaves them whole, and they outlive this process. What was read is kept and believed as long
+as the kernel's generation id says that nobody else changed anything; after a transaction of our
+own the elements concerned are read back.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kvmweb.core.errors import HostBusy, HostError
+from kvmweb.host.files import write_durably
+from networks.host.drivers import nftables
+from networks.host.drivers.netlink import ALREADY_GONE, Answer, Interrupted, KernelRefused
+from networks.host.drivers.nftables import OWNER, PERSIST, Command, NftablesSocket
+from networks.host.elements import Element
+from networks.host.ruleset import CHAINS, FAMILIES, skeleton
+
+_READ_BACK = 64
+_ATTEMPTS = 5
+_NFT_SECONDS = 60
+_NO_OWNERSHIP = {errno.EOPNOTSUPP, errno.EINVAL}
+
+
+@dataclass(slots=True)
+class Tables:
+    """What is in our tables: the elements by owner, and whether the rules are the skeleton's."""
+
+    skeleton: bool = False
+    by_owner: dict[str, dict[tuple[object, ...], Element]] = field(default_factory=dict)
+
+    def put(self, element: Element) -> None:
+        """Note an element that is in no other place."""
+        self.by_owner.setdefault(element.owner, {})[element.place] = element
+
+    def drop(self, element: Element) -> None:
+        """Note that an element is gone, whoever its owner was."""
+        for elements in self.by_owner.values():
+            elements.pop(element.place, None)
+
+    def of(self, *owners: str) -> frozenset[Element]:
+        """All elements of these owners."""
+        return frozenset(
+            element for owner in owners for element in self.by_owner.get(owner, {}).values()
+        )
+
+
+class Firewall:
+    """One socket that reads, writes and owns the tables. For one thread.
+
+    `record` is the file that remembers what the loaded skeleton looked like.
+    """
+
+    def __init__(self, record: Path) -> None:
+        self._record = record
+        self._socket = NftablesSocket()
+        self._tables = Tables()
+        self._generation = -1
+        self._claimed = False
+
+    def close(self) -> None:
+        """Give the tables up; they stay."""
+        self._socket.close()
+
+    def observe(self) -> Tables:
+        """What is in the kernel now; read in full only if anybody else changed anything."""
+        for _ in range(_ATTEMPTS):
+            generation = self._socket.generation()
+            if generation == self._generation:
+                return self._tables
+            try:
+                tables = self._read()
+            except Interrupted:
+                continue
+            if self._socket.generation() == generation:
+                self._tables, self._generation = tables, generation
+                return tables
+        raise HostBusy("The firewall of the host keeps changing while it is read.")
+
+    def claim(self) -> None:
+        """Own the tables there are, if they will outlive their owner; otherwise go without."""
+        if self._claimed:
+            return
+        flags = {family: self._socket.table_flags(family) for family in FAMILIES}
+        for family, found in flags.items():
+            if found is not None and found & PERSIST:
+                self._run(nftables.set_table(family, OWNER | PERSIST))
+        self._claimed = None not in flags.values()
+
+    def load_skeleton(self) -> None:
+        """Bring both tables to the skeleton. Their elements stay if the sets can."""
+        self._release()
+        self._make_tables()
+        error = _nft(skeleton())
+        if error or self._socket.chains() != CHAINS:
+            self._delete_tables()
+            self._make_tables()
+            error = _nft(skeleton())
+        if error:
+            raise HostError(
+                f"nft refused the firewall rules: {error}",
+                code="ruleset_refused",
+                remedy="Check that nftables 1.0.6 or newer and its kernel parts are installed.",
+            )
+        self.claim()
+        write_durably(self._record, json.dumps(self._marks()).encode())
+
+    def change(self, add: Iterable[Element], remove: Iterable[Element]) -> dict[Element, Answer]:
+        """One transaction, removals first. Returns what was refused; if any, nothing was done.
+
+        An element that is already gone needs no removal and is not an error.
+        """
+        removals, additions = list(remove), list(add)
+        while removals or additions:
+            refused = self._transact(removals, additions)
+            if not refused:
+                self._read_back([*removals, *additions])
+                return {}
+            gone = {
+                at
+                for at, answer in refused.items()
+                if at < len(removals) and answer.errno == ALREADY_GONE
+            }
+            if len(gone) < len(refused):
+                changes = [*removals, *additions]
+                return {changes[at]: why for at, why in refused.items() if at not in gone}
+            removals = [element for at, element in enumerate(removals) if at not in gone]
+        return {}
+
+    def delete(self) -> None:
+        """Remove both tables."""
+        self._release()
+        self._delete_tables()
+        self._record.unlink(missing_ok=True)
+
+    def _transact(self, removals: list[Element], additions: list[Element]) -> dict[int, Answer]:
+        commands = [nftables.remove(element) for element in removals]
+        commands += [nftables.add(element) for element in additions]
+        refused = self._socket.transact(commands)
+        for answer in refused.values():
+            if answer.errno == errno.EPERM:
+                raise _foreign_owner(KernelRefused(answer.errno, answer.reason))
+        return refused
+
+    def _read_back(self, changed: list[Element]) -> None:
+        """Learn from the kernel what our own transaction did, if nobody else wrote meanwhile."""
+        if len(changed) > _READ_BACK or self._socket.generation() != self._generation + 1:
+            self._generation = -1
+            return
+        for element in changed:
+            self._tables.drop(element)
+        for element in changed:
+            for found in self._socket.lookup(element):
+                self._tables.put(found)
+        self._generation += 1
+
+    def _read(self) -> Tables:
+        tables = Tables(skeleton=self._is_skeleton())
+        for element in self._socket.elements():
+            tables.put(element)
+        return tables
+
+    def _is_skeleton(self) -> bool:
+        try:
+            recorded = json.loads(self._record.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return False
+        return bool(recorded == self._marks())
+
+    def _marks(self) -> dict[str, object]:
+        digest = hashlib.sha256(skeleton().encode()).hexdigest()
+        return {"text": digest, "objects": self._socket.marks()}
+
+    def _make_tables(self) -> None:
+        for family in FAMILIES:
+            if self._socket.table_flags(family) is not None:
+                continue
+            try:
+                self._socket.run(nftables.set_table(family, PERSIST))
+            except KernelRefused as error:
+                if error.errno not in _NO_OWNERSHIP:
+                    raise
+                self._socket.run(nftables.set_table(family, 0))
+
+    def _delete_tables(self) -> None:
+        for family in FAMILIES:
+            if self._socket.table_flags(family) is not None:
+                self._run(nftables.delete_table(family))
+
+    def _release(self) -> None:
+        self._socket.close()
+        self._socket = NftablesSocket()
+        self._claimed = False
+        self._generation = -1
+
+    def _run(self, command: Command) -> None:
+        try:
+            self._socket.run(command)
+        except KernelRefused as error:
+            raise _foreign_owner(error) from error
+
+
+def _foreign_owner(error: KernelRefused) -> HostError:
+    """Only the owner of a table may change it; others get EPERM, or EOPNOTSUPP for claiming it."""
+    if error.errno not in {errno.EPERM, errno.EOPNOTSUPP}:
+        return error
+    return HostError(
+        "The firewall tables of kvmweb belong to another running program.",
+        code="tables_owned",
+        remedy="Stop the other network worker of this host, or ask it instead.",
+    )
+
+
+def _nft(commands: str) -> str:
+    """Run commands as one transaction; returns the first line of the complaint, if any."""
+    try:
+        done = subprocess.run(
+            ["nft", "-f", "-"],
+            input=commands,
+            capture_output=True,
+            text=True,
+            timeout=_NFT_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise HostError(
+            "The program nft is not installed on the host.",
+            code="nft_missing",
+            remedy="Install the package nftables.",
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise HostBusy("nft did not finish in time.") from error
+    if done.returncode == 0:
+        return ""
+    return (done.stderr.strip().splitlines() or ["no reason given"])[0][:300]

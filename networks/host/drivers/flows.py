@@ -1,0 +1,170 @@
+"""Ending connections: removing entries of the connection tracker by netlink.
+
+A removed rule stops no connection that is already tracked. Formats: include/uapi/linux/netfilter/
+nfnetlink_conntrack.h. Kernels before 6.9 delete by mark but not by destination, and none deletes
+by subnet, so those are dumped (by destination filtered in the kernel, since 5.8) and deleted one
+by one.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from networks.host.drivers.netlink import (
+    ALREADY_GONE,
+    NETLINK_NETFILTER,
+    Interrupted,
+    KernelRefused,
+    NetlinkSocket,
+    attribute,
+    attributes,
+    nested,
+)
+from networks.host.ops import Destination, EndFlows
+
+_SUBSYSTEM = 1 << 8
+_GET, _DELETE = _SUBSYSTEM | 1, _SUBSYSTEM | 2
+_ORIGINAL, _REPLY, _MARK, _ID, _ZONE, _MARK_MASK, _FILTER = 1, 2, 8, 12, 18, 21, 25
+_IP, _PROTOCOL = 1, 2
+_SOURCE, _DESTINATION = 1, 2
+_NUMBER, _PORT = 1, 3
+_FILTER_IP_DESTINATION, _FILTER_PROTOCOL, _FILTER_PORT = 1 << 1, 1 << 3, 1 << 5
+_PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
+_FEW = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One tracked connection. `guest` is who answers, after any translation."""
+
+    mark: int
+    protocol: int
+    source: bytes
+    destination: bytes
+    port: int
+    guest: bytes
+    identity: bytes
+
+
+class Flows:
+    """One netlink socket, for one thread."""
+
+    def __init__(self) -> None:
+        self._socket = NetlinkSocket(NETLINK_NETFILTER)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def end(self, what: EndFlows) -> None:
+        """End every connection that `what` names. None being there is success."""
+        if what.subnets or len(what.numbers) + len(what.destinations) > _FEW:
+            self._end_matching(_general(), _matcher(what))
+            return
+        for number in what.numbers:
+            self._end_mark(number)
+        for destination in what.destinations:
+            self._end_matching(_general() + _filter(destination), _any)
+
+    def _end_mark(self, number: int) -> None:
+        mark = attribute(_MARK, struct.pack(">I", number))
+        mask = attribute(_MARK_MASK, struct.pack(">I", 0xFFFFFFFF))
+        self._delete(_general() + mark + mask)
+
+    def _end_matching(self, request: bytes, matches: Callable[[Flow], bool]) -> None:
+        """A dump that was interrupted may have missed old entries; it is read again."""
+        complete = False
+        while not complete:
+            found: list[Flow] = []
+            complete = self._collect(request, matches, found)
+            for flow in found:
+                self._delete(_general() + flow.identity)
+
+    def _collect(self, request: bytes, matches: Callable[[Flow], bool], found: list[Flow]) -> bool:
+        try:
+            for payload in self._socket.dump(_GET, request):
+                flow = _flow(payload)
+                if flow is not None and matches(flow):
+                    found.append(flow)
+        except Interrupted:
+            return False
+        return True
+
+    def _delete(self, payload: bytes) -> None:
+        try:
+            self._socket.request(_DELETE, payload)
+        except KernelRefused as error:
+            if error.errno != ALREADY_GONE:
+                raise
+
+
+def _matcher(what: EndFlows) -> Callable[[Flow], bool]:
+    subnets = [IPv4Network(subnet) for subnet in what.subnets]
+    destinations = {
+        (_PROTOCOLS[d.protocol], IPv4Address(d.address).packed, d.port) for d in what.destinations
+    }
+
+    def matches(flow: Flow) -> bool:
+        if flow.mark in what.numbers:
+            return True
+        if (flow.protocol, flow.destination, flow.port) in destinations:
+            return True
+        ends = (IPv4Address(flow.source), IPv4Address(flow.guest))
+        return any(end in subnet for subnet in subnets for end in ends)
+
+    return matches
+
+
+def _any(flow: Flow) -> bool:
+    return flow.port > 0
+
+
+def _flow(payload: bytes) -> Flow | None:
+    found = dict(attributes(payload, 4))
+    source, destination, protocol, port = _tuple(found[_ORIGINAL])
+    guest, _, _, _ = _tuple(found[_REPLY])
+    if len(source) != 4:
+        return None
+    kept = [nested(_ORIGINAL, found[_ORIGINAL])]
+    kept += [attribute(kind, found[kind]) for kind in (_ID, _ZONE) if kind in found]
+    (mark,) = struct.unpack(">I", found.get(_MARK, b"\0\0\0\0"))
+    return Flow(mark, protocol, source, destination, port, guest, b"".join(kept))
+
+
+def _tuple(data: bytes) -> tuple[bytes, bytes, int, int]:
+    parts = dict(attributes(data))
+    addresses = dict(attributes(parts[_IP]))
+    protocol = dict(attributes(parts[_PROTOCOL]))
+    port = int.from_bytes(protocol.get(_PORT, b""), "big")
+    return addresses.get(_SOURCE, b""), addresses.get(_DESTINATION, b""), protocol[_NUMBER][0], port
+
+
+def _filter(destination: Destination) -> bytes:
+    address = nested(_IP, attribute(_DESTINATION, IPv4Address(destination.address).packed))
+    protocol = nested(
+        _PROTOCOL,
+        attribute(_NUMBER, bytes([_PROTOCOLS[destination.protocol]])),
+        attribute(_PORT, struct.pack(">H", destination.port)),
+    )
+    flags = struct.pack("=I", _FILTER_IP_DESTINATION | _FILTER_PROTOCOL | _FILTER_PORT)
+    none = struct.pack("=I", 0)
+    return nested(_ORIGINAL, address, protocol) + nested(
+        _FILTER, attribute(1, flags), attribute(2, none)
+    )
+
+
+def _general() -> bytes:
+    return struct.pack(">BBH", socket.AF_INET, 0, 0)
+
+
+def listed() -> Iterator[Flow]:
+    """Every tracked IPv4 connection of this namespace."""
+    with NetlinkSocket(NETLINK_NETFILTER) as connection:
+        for payload in connection.dump(_GET, _general()):
+            flow = _flow(payload)
+            if flow is not None:
+                yield flow

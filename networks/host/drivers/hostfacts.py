@@ -1,0 +1,177 @@
+"""What else is on the host: addresses, routes, listeners, resolvers. By netlink and /proc only.
+
+For the caller's thread: /proc/thread-self shows the namespace of the thread, /proc/self that of
+the process. Formats: rtnetlink(7), proc(5).
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
+from pathlib import Path
+
+from networks.host.drivers.netlink import NETLINK_ROUTE, NetlinkSocket, attributes
+
+RESOLV_FILES = (
+    Path("/etc/resolv.conf"),
+    Path("/run/systemd/resolve/resolv.conf"),
+    Path("/run/NetworkManager/no-stub-resolv.conf"),
+)
+_GETADDR, _GETROUTE = 22, 26
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_RTA_DESTINATION, _RTA_INTERFACE, _RTA_TABLE = 1, 4, 15
+_RTN_UNICAST = 1
+_TABLE_LOCAL, _TABLE_MAIN = 255, 254
+_LISTEN, _UNCONNECTED = 0x0A, 0x07
+_ANY = "0.0.0.0"  # noqa: S104
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An IPv4 address of an interface."""
+
+    interface: str
+    address: str
+    prefix: int
+
+    @property
+    def network(self) -> IPv4Network:
+        """The subnet the interface is in by this address."""
+        return IPv4Network(f"{self.address}/{self.prefix}", strict=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An IPv4 route to a network through an interface, of any table but `local`."""
+
+    interface: str
+    network: IPv4Network
+    table: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket that waits for anybody; address 0.0.0.0 means all addresses."""
+
+    protocol: str
+    address: str
+    port: int
+
+
+def addresses() -> list[Address]:
+    """All IPv4 addresses, loopback's included."""
+    found = []
+    with NetlinkSocket(NETLINK_ROUTE) as connection:
+        for payload in connection.dump(_GETADDR, struct.pack("=BBBBI", socket.AF_INET, 0, 0, 0, 0)):
+            _, prefix, _, _, index = struct.unpack_from("=BBBBI", payload)
+            values = dict(attributes(payload, 8))
+            value = values.get(_IFA_LOCAL) or values[_IFA_ADDRESS]
+            found.append(Address(_interface(index), str(IPv4Address(value)), prefix))
+    return found
+
+
+def routes() -> list[Route]:
+    """All IPv4 unicast routes with an interface."""
+    found = []
+    request = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+    with NetlinkSocket(NETLINK_ROUTE) as connection:
+        for payload in connection.dump(_GETROUTE, request):
+            _, prefix, _, _, table, _, _, kind = struct.unpack_from("=BBBBBBBB", payload)
+            values = dict(attributes(payload, 12))
+            if _RTA_TABLE in values:
+                (table,) = struct.unpack("=I", values[_RTA_TABLE])
+            if kind != _RTN_UNICAST or table == _TABLE_LOCAL or _RTA_INTERFACE not in values:
+                continue
+            (index,) = struct.unpack("=I", values[_RTA_INTERFACE])
+            network = IPv4Network((values.get(_RTA_DESTINATION, b"\0\0\0\0"), prefix))
+            found.append(Route(_interface(index), network, table))
+    return found
+
+
+def uplinks() -> tuple[str, ...]:
+    """The interfaces of the default routes, each once."""
+    found = {
+        route.interface
+        for route in routes()
+        if route.network.prefixlen == 0 and route.table == _TABLE_MAIN
+    }
+    return tuple(sorted(found))
+
+
+def listeners() -> frozenset[Listener]:
+    """TCP sockets that listen and UDP sockets that are not connected."""
+    return frozenset(
+        listener
+        for protocol, state in (("tcp", _LISTEN), ("udp", _UNCONNECTED))
+        for suffix in ("", "6")
+        for listener in _listed(protocol, suffix, state)
+    )
+
+
+def resolvers(files: Iterable[Path] = RESOLV_FILES) -> tuple[str, ...]:
+    """The IPv4 name servers the host itself uses, from the first file that has one which is not
+    on loopback: a stub resolver's address would mean the guest itself to a guest."""
+    for file in files:
+        found = dict.fromkeys(_nameservers(file))
+        if found:
+            return tuple(found)
+    return ()
+
+
+def _nameservers(file: Path) -> Iterator[str]:
+    try:
+        lines = file.read_text(errors="replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        words = line.split()
+        if len(words) >= 2 and words[0] == "nameserver":
+            try:
+                address = ip_address(words[1])
+            except ValueError:
+                continue
+            if address.version == 4 and not (address.is_loopback or address.is_unspecified):
+                yield str(address)
+
+
+def _listed(protocol: str, suffix: str, state: int) -> Iterator[Listener]:
+    """Listening TCP sockets stand first in the file, so reading stops at the first other one."""
+    file = Path(f"/proc/thread-self/net/{protocol}{suffix}")
+    try:
+        stream = file.open()
+    except FileNotFoundError:  # a kernel without IPv6
+        return
+    with stream:
+        next(stream, None)
+        for line in stream:
+            words = line.split()
+            if int(words[3], 16) == state:
+                host, port = words[1].split(":")
+                address = _decoded(host)
+                if address:
+                    yield Listener(protocol, address, int(port, 16))
+            elif protocol == "tcp":
+                return
+
+
+def _decoded(host: str) -> str:
+    """Addresses stand as words in the order of the machine; `::` takes IPv4 as well."""
+    words = [int(host[at : at + 8], 16) for at in range(0, len(host), 8)]
+    data = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
+    if len(data) == 4:
+        return str(IPv4Address(data))
+    address = IPv6Address(data)
+    if address == IPv6Address("::"):
+        return _ANY
+    return str(address.ipv4_mapped) if address.ipv4_mapped else ""
+
+
+def _interface(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:  # gone meanwhile
+        return ""

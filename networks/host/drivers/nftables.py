@@ -1,0 +1,280 @@
+"""A socket that speaks nftables: transactions, element lookups and dumps, the generation id.
+
+Formats: include/uapi/linux/netfilter/nfnetlink.h and nf_tables.h.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from kvmweb.core.errors import HostError
+from networks.host.drivers.netlink import (
+    ALREADY_GONE,
+    NETLINK_NETFILTER,
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REQUEST,
+    Answer,
+    KernelRefused,
+    NetlinkSocket,
+    attribute,
+    attributes,
+    message,
+    nested,
+    refusal,
+    text,
+)
+from networks.host.elements import SETS, TABLE, VERDICT_ACCEPT, Element, Family, pack, unpack
+from networks.host.ruleset import FAMILIES
+
+OWNER, PERSIST = 0x2, 0x4
+_SUBSYSTEM = 10
+_BATCH_BEGIN, _BATCH_END = 16, 17
+_NEWTABLE, _GETTABLE, _DELTABLE = 0, 1, 2
+_GETCHAIN, _GETRULE, _GETSET = 4, 7, 10
+_NEWSETELEM, _GETSETELEM, _DELSETELEM = 12, 13, 14
+_GETGEN = 16
+_PROTOCOLS: dict[Family, int] = {"inet": 1, "bridge": 7}
+_TABLE_ATTRIBUTE = 1
+_TABLE_FLAGS = 2
+_SET_ATTRIBUTE, _ELEMENTS = 2, 3
+_KEY, _DATA, _USERDATA = 1, 2, 6
+_VALUE, _VERDICT = 1, 2
+_CHAIN_NAME = 3
+_COMMENT = 0
+_NF_ACCEPT = 1
+
+# The attributes of an object that change whenever somebody changes it: handles are never used
+# again, and a replaced rule gets a new one. Name, handle and flags; hook and policy of a chain.
+_TELLING: dict[int, tuple[int, ...]] = {
+    _GETTABLE: (1, 4),
+    _GETSET: (2, 3, 16),
+    _GETCHAIN: (2, 3, 4, 5),
+    _GETRULE: (2, 3),
+}
+
+
+class Command(NamedTuple):
+    """One message of a transaction, without its header."""
+
+    kind: int
+    flags: int
+    payload: bytes
+
+
+def add(element: Element) -> Command:
+    """Add an element that must not be there yet."""
+    return Command(_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL, _element(element))
+
+
+def remove(element: Element) -> Command:
+    """Remove what lies in the element's place."""
+    return Command(_DELSETELEM, 0, _place(element))
+
+
+def set_table(family: Family, flags: int) -> Command:
+    """Make a table, or change its flags."""
+    payload = _general(family) + text(_TABLE_ATTRIBUTE, TABLE)
+    return Command(
+        _NEWTABLE, NLM_F_CREATE, payload + attribute(_TABLE_FLAGS, struct.pack(">I", flags))
+    )
+
+
+def delete_table(family: Family) -> Command:
+    """Delete a table with all in it."""
+    return Command(_DELTABLE, 0, _general(family) + text(_TABLE_ATTRIBUTE, TABLE))
+
+
+class NftablesSocket:
+    """What it claims as owner is its own until it closes."""
+
+    def __init__(self) -> None:
+        self._socket = NetlinkSocket(NETLINK_NETFILTER)
+
+    def close(self) -> None:
+        """Give up what is owned."""
+        self._socket.close()
+
+    def transact(self, commands: list[Command]) -> dict[int, Answer]:
+        """All of the commands or none. Returns the errors by position; empty means done.
+
+        Raises `KernelRefused` when the transaction as a whole was refused.
+        """
+        first = self._socket.next_sequence()
+        parts = [_message(_BATCH_BEGIN, 0, first, _batch())]
+        last = first
+        for position, command in enumerate(commands, 1):
+            last = self._socket.next_sequence()
+            # Acknowledging the last message works with every kernel, acknowledging the end of
+            # a batch only since 6.10.
+            flags = command.flags | (NLM_F_ACK if position == len(commands) else 0)
+            kind = _SUBSYSTEM << 8 | command.kind
+            parts.append(_message(kind, flags, last, command.payload))
+        end = self._socket.next_sequence()
+        parts.append(_message(_BATCH_END, 0, end, _batch()))
+        self._socket.send(b"".join(parts))
+        failed = [answer for answer in self._socket.answers(first, last) if answer.errno]
+        if any(answer.sequence == first for answer in failed):
+            raise KernelRefused(failed[-1].errno, failed[-1].reason)
+        return {answer.sequence - first - 1: answer for answer in failed}
+
+    def run(self, command: Command) -> None:
+        """One command that must succeed."""
+        error = refusal(self.transact([command]).values())
+        if error is not None:
+            raise error
+
+    def generation(self) -> int:
+        """The number the kernel raises with every transaction of anybody in this namespace."""
+        for answer in self._socket.request(_SUBSYSTEM << 8 | _GETGEN, _general()):
+            for kind, data in attributes(answer, 4):
+                if kind == 1:
+                    return int(struct.unpack(">I", data)[0])
+        raise HostError("The kernel does not tell its nftables generation.")
+
+    def table_flags(self, family: Family) -> int | None:
+        """The flags of a table of ours; None when there is none."""
+        payload = _general(family) + text(_TABLE_ATTRIBUTE, TABLE)
+        for answer in self._get(_GETTABLE, payload):
+            flags = dict(attributes(answer, 4)).get(_TABLE_FLAGS, b"\0\0\0\0")
+            return int(struct.unpack(">I", flags)[0])
+        return None
+
+    def lookup(self, element: Element) -> list[Element]:
+        """What lies in the element's place."""
+        return [
+            found
+            for answer in self._get(_GETSETELEM, _place(element))
+            for found in _decoded(element.family, element.name, answer)
+        ]
+
+    def elements(self) -> Iterator[Element]:
+        """Every element of our sets and maps."""
+        for family, name in SETS:
+            payload = _general(family) + text(_TABLE_ATTRIBUTE, TABLE) + text(_SET_ATTRIBUTE, name)
+            for answer in self._dump(_GETSETELEM, payload):
+                yield from _decoded(family, name, answer)
+
+    def chains(self) -> frozenset[tuple[Family, str]]:
+        """The chains of our tables."""
+        return frozenset(
+            (family, _string(found[_CHAIN_NAME]))
+            for family in FAMILIES
+            for found in self._objects(_GETCHAIN, family)
+        )
+
+    def marks(self) -> list[list[str]]:
+        """What tells whether anything but elements was changed, see `_TELLING`."""
+        return [
+            sorted(
+                ".".join(found.get(kind, b"").hex() for kind in telling)
+                for found in self._objects(get, family)
+            )
+            for get, telling in _TELLING.items()
+            for family in FAMILIES
+        ]
+
+    def _objects(self, kind: int, family: Family) -> Iterator[dict[int, bytes]]:
+        payload = _general(family)
+        if kind != _GETTABLE:
+            payload += text(_TABLE_ATTRIBUTE, TABLE)
+        for answer in self._dump(kind, payload):
+            found = dict(attributes(answer, 4))
+            if _string(found.get(_TABLE_ATTRIBUTE, b"")) == TABLE:
+                yield found
+
+    def _dump(self, kind: int, payload: bytes) -> Iterator[bytes]:
+        try:
+            yield from self._socket.dump(_SUBSYSTEM << 8 | kind, payload)
+        except KernelRefused as error:
+            if error.errno != ALREADY_GONE:
+                raise
+
+    def _get(self, kind: int, payload: bytes) -> list[bytes]:
+        try:
+            return self._socket.request(_SUBSYSTEM << 8 | kind, payload)
+        except KernelRefused as error:
+            if error.errno == ALREADY_GONE:
+                return []
+            raise
+
+
+def _message(kind: int, flags: int, sequence: int, payload: bytes) -> bytes:
+    return message(kind, flags | NLM_F_REQUEST, sequence, payload)
+
+
+def _general(family: Family | None = None) -> bytes:
+    return struct.pack(">BBH", _PROTOCOLS[family] if family else 0, 0, 0)
+
+
+def _batch() -> bytes:
+    return struct.pack(">BBH", 0, 0, _SUBSYSTEM)
+
+
+def _place(element: Element) -> bytes:
+    return _list(element, _key(element))
+
+
+def _element(element: Element) -> bytes:
+    parts = [_key(element)]
+    kind = SETS[element.family, element.name]
+    if kind.value == "verdict":
+        verdict = nested(_VERDICT, attribute(1, struct.pack(">I", _NF_ACCEPT)))
+        parts.append(nested(_DATA, verdict))
+    elif kind.value:
+        parts.append(nested(_DATA, attribute(_VALUE, pack(kind.value, element.value))))
+    if element.owner:
+        comment = element.owner.encode() + b"\0"
+        parts.append(attribute(_USERDATA, bytes([_COMMENT, len(comment)]) + comment))
+    return _list(element, *parts)
+
+
+def _key(element: Element) -> bytes:
+    kind = SETS[element.family, element.name]
+    return nested(_KEY, attribute(_VALUE, pack(kind.key, element.key)))
+
+
+def _list(element: Element, *parts: bytes) -> bytes:
+    return (
+        _general(element.family)
+        + text(_TABLE_ATTRIBUTE, TABLE)
+        + text(_SET_ATTRIBUTE, element.name)
+        + nested(_ELEMENTS, nested(1, *parts))
+    )
+
+
+def _decoded(family: Family, name: str, payload: bytes) -> Iterator[Element]:
+    kind = SETS[family, name]
+    listed = dict(attributes(payload, 4)).get(_ELEMENTS, b"")
+    for _, element in attributes(listed):
+        found = dict(attributes(element))
+        key = unpack(kind.key, dict(attributes(found[_KEY]))[_VALUE])
+        value: tuple[str | int, ...] = ()
+        if kind.value == "verdict":
+            value = (_verdict(found[_DATA]),)
+        elif kind.value:
+            value = unpack(kind.value, dict(attributes(found[_DATA]))[_VALUE])
+        yield Element(family, name, key, value, _owner(found.get(_USERDATA, b"")))
+
+
+def _verdict(data: bytes) -> str:
+    code = dict(attributes(dict(attributes(data))[_VERDICT]))[1]
+    number = struct.unpack(">i", code)[0]
+    return VERDICT_ACCEPT if number == _NF_ACCEPT else str(number)
+
+
+def _owner(userdata: bytes) -> str:
+    """The comment: userdata is a list of type, length, value (libnftnl/src/udata.c)."""
+    while len(userdata) >= 2:
+        kind, length = userdata[0], userdata[1]
+        if kind == _COMMENT:
+            return _string(userdata[2 : 2 + length])
+        userdata = userdata[2 + length :]
+    return ""
+
+
+def _string(data: bytes) -> str:
+    return data.rstrip(b"\0").decode(errors="replace")

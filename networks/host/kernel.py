@@ -1,0 +1,151 @@
+"""The drivers of a host together: observe a network, perform one op. For the owner's thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import assert_never
+
+from kvmweb.core.names import BRIDGE_PREFIX
+from kvmweb.host.config import HostPaths
+from networks.host.drivers import hostfacts
+from networks.host.drivers.dhcp import Dhcp
+from networks.host.drivers.firewall import Firewall
+from networks.host.drivers.flows import Flows
+from networks.host.drivers.links import Link, Links
+from networks.host.drivers.netlink import Answer
+from networks.host.drivers.sysctls import Sysctls
+from networks.host.elements import Element
+from networks.host.ops import (
+    AddAddress,
+    AttachPort,
+    BringUp,
+    ChangeElements,
+    CreateBridge,
+    DeleteBridge,
+    EnableForwarding,
+    EndFlows,
+    LoadSkeleton,
+    Op,
+    ReloadDhcp,
+    RemoveAddress,
+    RemoveDhcp,
+    SetBridge,
+    SetSysctl,
+    StartDhcp,
+    WriteDhcp,
+)
+from networks.host.spec import NetworkSpec
+from networks.host.state import BRIDGE_SYSCTLS, BridgeState, NetworkState, UplinkState
+
+Refused = dict[Element, Answer]
+
+
+class HostKernel:
+    """Everything of the host that a network touches. `uplinks` none: those of default routes."""
+
+    def __init__(
+        self, paths: HostPaths, uplinks: tuple[str, ...], resolv_files: tuple[Path, ...]
+    ) -> None:
+        self._uplinks = uplinks
+        self._resolv_files = resolv_files
+        self.links = Links()
+        self.firewall = Firewall(paths.run / "nftables.json")
+        self.flows = Flows()
+        self.sysctls = Sysctls(paths.run / "forwarding.json")
+        self.dhcp = Dhcp(paths.run / "dnsmasq")
+
+    def close(self) -> None:
+        """Close all sockets; everything in the kernel stays."""
+        self.links.close()
+        self.firewall.close()
+        self.flows.close()
+
+    def observe(self, spec: NetworkSpec) -> NetworkState:
+        """What is there of the network `spec` is about."""
+        tables = self.firewall.observe()
+        link = self.links.observe(spec.bridge)
+        ports = {reservation.port for reservation in spec.reservations if reservation.port}
+        return NetworkState(
+            bridge=None if link is None else self._bridge(spec.bridge, link),
+            skeleton=tables.skeleton,
+            uplinks=self._uplink_states(),
+            router=self.sysctls.is_router(),
+            elements=tables.of("", spec.bridge),
+            loose_ports=self.links.loose(ports, link),
+            resolvers=self._resolvers(),
+            dhcp_files=self.dhcp.files(spec.bridge),
+            dhcp_running=self.dhcp.is_running(),
+            dhcp_reload_due=self.dhcp.is_reload_due(),
+        )
+
+    def perform(self, op: Op) -> Refused:  # noqa: C901
+        """Do one op; returns the elements the kernel refused, of `ChangeElements` alone."""
+        match op:
+            case ChangeElements():
+                return self.firewall.change(op.add, op.remove)
+            case LoadSkeleton():
+                self.firewall.load_skeleton()
+            case CreateBridge():
+                self.links.create_bridge(op.bridge, op.mac, op.mtu)
+            case SetBridge():
+                self.links.set_bridge(op.bridge, op.mac, op.mtu)
+            case SetSysctl():
+                self.sysctls.write(op.interface, op.key, op.value)
+            case AddAddress():
+                self.links.add_address(op.bridge, op.address)
+            case RemoveAddress():
+                self.links.remove_address(op.bridge, op.address)
+            case BringUp():
+                self.links.bring_up(op.bridge)
+            case EnableForwarding():
+                self.sysctls.enable_forwarding(op.interface)
+            case EndFlows():
+                self.flows.end(op)
+            case AttachPort():
+                self.links.attach(op.port, op.bridge)
+            case WriteDhcp():
+                self.dhcp.write(op.files, replaced=op.replaced)
+            case RemoveDhcp():
+                self.dhcp.remove(op.files)
+            case StartDhcp():
+                self.dhcp.start()
+            case ReloadDhcp():
+                self.dhcp.reload()
+            case DeleteBridge():
+                self.links.delete(op.bridge)
+            case _:
+                assert_never(op)
+        return {}
+
+    def remove_all(self) -> None:
+        """Take away everything of ours and put back what was changed of the host's own."""
+        for bridge in self.links.bridges():
+            self.links.delete(bridge)
+        self.dhcp.delete()
+        self.sysctls.put_back()
+        self.firewall.delete()
+
+    def _bridge(self, name: str, link: Link) -> BridgeState:
+        values = {key: self.sysctls.read(name, key) for key, _ in BRIDGE_SYSCTLS}
+        return BridgeState(
+            mac=link.mac,
+            mtu=link.mtu,
+            up=link.up,
+            plain=link.plain,
+            addresses=link.addresses,
+            sysctls=frozenset((key, value) for key, value in values.items() if value is not None),
+        )
+
+    def _uplink_states(self) -> tuple[UplinkState, ...]:
+        names = self._uplinks or hostfacts.uplinks()
+        ours = self.sysctls.changed()
+        return tuple(
+            UplinkState(name, self.sysctls.forwards(name), name in ours)
+            for name in names
+            if not name.startswith(BRIDGE_PREFIX) and self.sysctls.exists(name)
+        )
+
+    def _resolvers(self) -> tuple[str, ...]:
+        """Guests cannot reach the host itself, so its own addresses are no use to them."""
+        own = {address.address for address in hostfacts.addresses()}
+        return tuple(found for found in hostfacts.resolvers(self._resolv_files) if found not in own)
