@@ -1,0 +1,94 @@
+"""What speaks against a network on this host, judged before anything is changed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+
+from kvmweb.core.errors import HostError
+from networks.host.drivers.hostfacts import Address, Listener, Route
+from networks.host.spec import ForwardSpec, NetworkSpec
+from networks.host.state import NetworkState
+
+_DEFAULT_PREFIX = 1  # VPNs replace the default route by 0.0.0.0/1 and 128.0.0.0/1
+_EVERY = "0.0.0.0"  # noqa: S104
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one forward or reservation is left out while the rest of its network goes on."""
+
+    code: str
+    reason: str
+
+
+def check_subnet(
+    spec: NetworkSpec,
+    addresses: Iterable[Address],
+    routes: Iterable[Route],
+    resolvers: Iterable[str],
+) -> None:
+    """Raise `HostError` if the subnet would hide something the host reaches another way."""
+    subnet = IPv4Network(spec.subnet)
+    taken = [(address.network, address.interface) for address in addresses]
+    taken += [
+        (route.network, route.interface)
+        for route in routes
+        if route.network.prefixlen > _DEFAULT_PREFIX
+    ]
+    for network, interface in taken:
+        if interface != spec.bridge and network.overlaps(subnet):
+            raise _overlap(spec.subnet, f"{network}, which the host reaches through {interface}")
+    for resolver in resolvers:
+        if IPv4Address(resolver) in subnet:
+            raise _overlap(spec.subnet, f"the name server {resolver} of the host")
+
+
+def ports_in_use(
+    spec: NetworkSpec,
+    state: NetworkState,
+    addresses: Iterable[Address],
+    listeners: Collection[Listener],
+) -> dict[str, Refusal]:
+    """The new forwards whose public port the host itself listens on, with the reason."""
+    own = {address.address for address in addresses}
+    there = {element.key for element in state.elements if element.name == "fwd4"}
+    return {
+        forward.id: Refusal(
+            "port_in_use",
+            f"The host itself listens on {forward.protocol} port {forward.public_port}"
+            f" of {forward.public_address}. Choose another port or stop that service.",
+        )
+        for forward in spec.forwards
+        if (forward.public_address, forward.protocol, forward.public_port) not in there
+        and _is_taken(forward, own, listeners)
+    }
+
+
+def without(spec: NetworkSpec, ids: Collection[str]) -> NetworkSpec:
+    """The network without some of its forwards and reservations' ports."""
+    return replace(
+        spec,
+        forwards=tuple(forward for forward in spec.forwards if forward.id not in ids),
+        reservations=tuple(
+            replace(reservation, port="") if reservation.id in ids else reservation
+            for reservation in spec.reservations
+        ),
+    )
+
+
+def _is_taken(forward: ForwardSpec, own: set[str], listeners: Collection[Listener]) -> bool:
+    places = {forward.public_address} | ({_EVERY} if forward.public_address in own else set())
+    return any(
+        Listener(forward.protocol, place, forward.public_port) in listeners for place in places
+    )
+
+
+def _overlap(subnet: str, what: str) -> HostError:
+    return HostError(
+        f"The subnet {subnet} overlaps {what}.",
+        field="ipv4_subnet",
+        code="subnet_overlaps_route",
+        remedy="Choose a subnet that the host does not use, or remove that route from the host.",
+    )

@@ -1,0 +1,227 @@
+"""Bring the networks of a host to their specs: observe, plan, apply, observe again.
+
+Everything runs on the owner's thread; callers only wait. Running it twice is running it once, and
+a crash anywhere is mended by running it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from kvmweb.core.errors import HostError, KvmwebError, NotConverged
+from kvmweb.host.config import HostPaths
+from kvmweb.host.progress import Outcome, Report, Step, silent
+from networks.host import preflight
+from networks.host.drivers import dhcp, hostfacts
+from networks.host.drivers.netlink import ALREADY_THERE, Answer
+from networks.host.elements import Element
+from networks.host.kernel import HostKernel
+from networks.host.ops import AddAddress, ChangeElements, LoadSkeleton, Op
+from networks.host.owner import Owner
+from networks.host.plan import gateway, plan
+from networks.host.preflight import Refusal
+from networks.host.ruleset import owned
+from networks.host.spec import NetworkSpec
+from networks.host.state import NetworkState
+
+log = logging.getLogger(__name__)
+
+_ROUNDS = 6
+
+AfterOp = Callable[[Op], None]
+Refusals = dict[str, Refusal]
+
+
+class NetworkReconciler:
+    """One per process. `uplinks` none means the interfaces of the default routes.
+
+    `after_op` is called after every op, before the next one.
+    """
+
+    def __init__(
+        self,
+        paths: HostPaths,
+        *,
+        uplinks: tuple[str, ...] = (),
+        resolv_files: tuple[Path, ...] = hostfacts.RESOLV_FILES,
+        after_op: AfterOp | None = None,
+    ) -> None:
+        self._paths = paths
+        self._uplinks = uplinks
+        self._resolv_files = resolv_files
+        self._after_op = after_op
+        self._owner = Owner()
+        self._opened: HostKernel | None = None
+        self._specs: dict[str, NetworkSpec] = {}
+
+    def apply(self, spec: NetworkSpec, report: Report) -> Outcome:
+        """Bring the network to `spec`. Expected failures are told by the outcome."""
+        return self._owner.run(lambda: self._apply(spec, report))
+
+    def check(self, spec: NetworkSpec) -> tuple[Op, ...]:
+        """What `apply` would do; nothing is changed."""
+        return self._owner.run(lambda: plan(spec, self._kernel().observe(spec)))
+
+    def restore(self, specs: Iterable[NetworkSpec], report: Report) -> list[Outcome]:
+        """Put back everything that is missing of many networks."""
+        return [self.apply(spec, report) for spec in specs]
+
+    def repair(self) -> dict[str, tuple[Op, ...]]:
+        """Put right every network applied before that drifted; returns what was missing."""
+        return self._owner.run(self._repair)
+
+    def forget(self, subject: str) -> None:
+        """Repair this network no longer. Nothing on the host changes."""
+        self._owner.run(lambda: self._specs.pop(subject, None))
+
+    def remove_all(self) -> None:
+        """Take every network of ours off the host and put its own settings back."""
+        self._owner.run(self._remove_all)
+
+    def close(self) -> None:
+        """Close the sockets; networks and dnsmasq stay as they are."""
+        self._owner.run(self._close)
+        self._owner.close()
+
+    def _apply(self, spec: NetworkSpec, report: Report) -> Outcome:
+        self._remember(spec)
+        try:
+            refused = self._converge(spec, report)
+        except KvmwebError as error:
+            log.info("network_failed subject=%s code=%s", spec.subject, error.code)
+            return Outcome(
+                ok=False,
+                generation=spec.generation,
+                code=error.code,
+                message=error.message,
+                remedy=error.remedy,
+            )
+        return Outcome(
+            ok=True,
+            generation=spec.generation,
+            attention={of: refusal.reason for of, refusal in refused.items()},
+            observed=_observed(spec, refused),
+        )
+
+    def _converge(self, spec: NetworkSpec, report: Report) -> Refusals:
+        """Returns what the host refused, by id; the rest is as the spec says."""
+        kernel = self._kernel()
+        kernel.firewall.claim()
+        state = kernel.observe(spec)
+        refused = self._preflight(spec, state) if spec.present else {}
+        whole = False
+        for _ in range(_ROUNDS):
+            reduced = preflight.without(spec, refused)
+            ops = plan(reduced, state)
+            if whole or not ops:
+                break
+            found, whole = self._round(spec, ops, report)
+            refused |= found
+            state = kernel.observe(spec)
+        if ops:
+            left = "; ".join(op.sentence for op in ops)
+            raise NotConverged(f"The host did not keep what was set. Left to do: {left}.")
+        return refused
+
+    def _round(
+        self, spec: NetworkSpec, ops: tuple[Op, ...], report: Report
+    ) -> tuple[Refusals, bool]:
+        """Perform a plan. Returns what was refused, and whether the plan was done as a whole: a
+        new skeleton or a refusal asks for another plan."""
+        refused: Refusals = {}
+        for op in ops:
+            refused |= self._perform(spec, op, report)
+            if isinstance(op, LoadSkeleton):
+                return refused, False
+        return refused, not refused
+
+    def _preflight(self, spec: NetworkSpec, state: NetworkState) -> Refusals:
+        addresses = hostfacts.addresses()
+        if any(isinstance(op, AddAddress) for op in plan(spec, state)):
+            preflight.check_subnet(spec, addresses, hostfacts.routes(), state.resolvers)
+        if not state.dhcp_running and not dhcp.is_installed():
+            raise dhcp.missing()
+        return preflight.ports_in_use(spec, state, addresses, hostfacts.listeners())
+
+    def _perform(self, spec: NetworkSpec, op: Op, report: Report) -> Refusals:
+        key = f"{spec.bridge}:{op.sentence}"
+        try:
+            refused = self._change(spec, op) if isinstance(op, ChangeElements) else {}
+            if not isinstance(op, ChangeElements):
+                self._kernel().perform(op)
+        except KvmwebError as error:
+            report(Step(key=key, sentence=op.sentence, state="failed", detail=error.message))
+            raise
+        report(Step(key=key, sentence=op.sentence))
+        if self._after_op is not None:
+            self._after_op(op)
+        return refused
+
+    def _change(self, spec: NetworkSpec, op: ChangeElements) -> Refusals:
+        """Leave out whole objects with an element the kernel refused, until it takes the rest."""
+        blame = owned(spec)
+        attention: Refusals = {}
+        while answers := self._kernel().perform(op):
+            for element, answer in answers.items():
+                attention[_culprit(spec, blame, element, answer)] = _refusal(element, answer)
+            add = frozenset(e for e in op.add if blame.get(e) not in attention)
+            op = ChangeElements(add=add, remove=op.remove)
+        return attention
+
+    def _repair(self) -> dict[str, tuple[Op, ...]]:
+        found: dict[str, tuple[Op, ...]] = {}
+        for spec in list(self._specs.values()):
+            ops = plan(spec, self._kernel().observe(spec))
+            if ops and self._apply(spec, silent).ok:
+                found[spec.subject] = ops
+        return found
+
+    def _remember(self, spec: NetworkSpec) -> None:
+        if spec.present:
+            self._specs[spec.subject] = spec
+        else:
+            self._specs.pop(spec.subject, None)
+
+    def _remove_all(self) -> None:
+        self._specs.clear()
+        self._kernel().remove_all()
+
+    def _kernel(self) -> HostKernel:
+        if self._opened is None:
+            self._opened = HostKernel(self._paths, self._uplinks, self._resolv_files)
+        return self._opened
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+
+def _culprit(spec: NetworkSpec, blame: dict[Element, str], element: Element, answer: Answer) -> str:
+    """The id of the forward or reservation at fault; of the network itself nothing is spared."""
+    culprit = blame.get(element, spec.subject)
+    if culprit == spec.subject:
+        raise HostError(_refusal(element, answer).reason, code="kernel_refused")
+    return culprit
+
+
+def _refusal(element: Element, answer: Answer) -> Refusal:
+    what = " ".join(str(part) for part in element.key)
+    if answer.errno == ALREADY_THERE and element.name == "fwd4":
+        return Refusal("port_taken", f"Another network of this host already forwards {what}.")
+    words = answer.reason or os.strerror(answer.errno)
+    return Refusal("kernel_refused", f"The kernel refused {what} in {element.name}: {words}.")
+
+
+def _observed(spec: NetworkSpec, refused: dict[str, Refusal]) -> dict[str, object]:
+    if not spec.present:
+        return {"present": False}
+    return {
+        "present": True,
+        "bridge": spec.bridge,
+        "address": gateway(spec),
+        "refused": {of: refusal.code for of, refusal in refused.items()},
+    }
