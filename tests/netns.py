@@ -49,9 +49,13 @@ class Namespace:
 
     def close(self) -> None:
         """End servers and processes, remove the namespace."""
-        for close in reversed(self._closers):
-            close()
+        self.close_servers()
         remove(self.name)
+
+    def close_servers(self) -> None:
+        """End the servers that were started inside."""
+        while self._closers:
+            self._closers.pop()()
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -136,6 +140,19 @@ class Namespace:
         """The address a `udp_server` saw; asks again every 200 ms, for neighbours to be found."""
         with self.udp_socket() as client:
             return ask(client, address, port, timeout)
+
+    def pings(self, address: str, timeout: float = 1.0) -> bool:
+        """Whether an ICMP echo request is answered (RFC 792)."""
+        with self.entered():
+            icmp = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        with icmp:
+            icmp.settimeout(timeout)
+            # Type 8, code 0, checksum, identifier 0x6b77, sequence 1: the sum is complemented.
+            icmp.sendto(bytes.fromhex("08008c876b770001"), (address, 0))
+            try:
+                return icmp.recv(100)[20] == 0
+            except OSError:
+                return False
 
     def udp_socket(self) -> socket.socket:
         """A UDP socket of the namespace."""

@@ -26,6 +26,7 @@ from networks.host.ops import (
     EndFlows,
     LoadSkeleton,
     Op,
+    PassBridged,
     ReloadDhcp,
     RemoveAddress,
     RemoveDhcp,
@@ -35,9 +36,16 @@ from networks.host.ops import (
     WriteDhcp,
 )
 from networks.host.spec import NetworkSpec
-from networks.host.state import BRIDGE_SYSCTLS, BridgeState, NetworkState, UplinkState
+from networks.host.state import (
+    BRIDGE_SYSCTLS,
+    BridgeFilter,
+    BridgeState,
+    NetworkState,
+    UplinkState,
+)
 
 Refused = dict[Element, Answer]
+_NEUTRAL = (BRIDGE_PREFIX, "virbr")  # libvirt's own bridges do not want their frames filtered
 
 
 class HostKernel:
@@ -72,6 +80,7 @@ class HostKernel:
             router=self.sysctls.is_router(),
             elements=tables.of("", spec.bridge),
             loose_ports=self.links.loose(ports, link),
+            bridge_filter=self._bridge_filter(),
             resolvers=self._resolvers(),
             dhcp_files=self.dhcp.files(spec.bridge),
             dhcp_running=self.dhcp.is_running(),
@@ -99,6 +108,8 @@ class HostKernel:
                 self.links.bring_up(op.bridge)
             case EnableForwarding():
                 self.sysctls.enable_forwarding(op.interface)
+            case PassBridged():
+                self.sysctls.pass_bridged()
             case EndFlows():
                 self.flows.end(op)
             case AttachPort():
@@ -144,6 +155,14 @@ class HostKernel:
             for name in names
             if not name.startswith(BRIDGE_PREFIX) and self.sysctls.exists(name)
         )
+
+    def _bridge_filter(self) -> BridgeFilter:
+        """br_netfilter knows one switch for all bridges (a bridge's own nf_call_iptables is OR-ed
+        to it), and some programs filter containers on their bridges by it."""
+        if not self.sysctls.filters_bridged():
+            return "off"
+        foreign = (name for name in self.links.bridges("") if not name.startswith(_NEUTRAL))
+        return "shared" if any(foreign) else "on"
 
     def _resolvers(self) -> tuple[str, ...]:
         """Guests cannot reach the host itself, so its own addresses are no use to them."""

@@ -107,6 +107,15 @@ class EnableForwarding:
 
 
 @dataclass(frozen=True, slots=True)
+class PassBridged:
+    """Keep bridged frames out of the IP firewall; the former setting is written down first."""
+
+    @property
+    def sentence(self) -> str:
+        return "Kept traffic between guests of a network out of the IP firewall"
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeElements:
     """Add and remove elements in one transaction, removals first."""
 
@@ -226,6 +235,7 @@ Op: TypeAlias = (
     | RemoveAddress
     | BringUp
     | EnableForwarding
+    | PassBridged
     | ChangeElements
     | EndFlows
     | AttachPort

@@ -25,6 +25,7 @@ from networks.host.ops import (
     EndFlows,
     LoadSkeleton,
     Op,
+    PassBridged,
     ReloadDhcp,
     RemoveAddress,
     RemoveDhcp,
@@ -57,6 +58,8 @@ def _present(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
     uplinks = [uplink.name for uplink in state.uplinks]
     wanted = elements(spec) | host_elements(uplinks, state.closed)
     yield from _elements(spec, state, wanted)
+    if state.bridge_filter == "on":
+        yield PassBridged()
     for uplink in state.uplinks:
         if not uplink.forwarding:
             yield EnableForwarding(uplink.name)

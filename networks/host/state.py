@@ -8,6 +8,7 @@ from typing import Literal
 from networks.host.elements import Element
 
 DhcpFolder = Literal["hosts", "opts"]
+BridgeFilter = Literal["off", "on", "shared"]
 BRIDGE_SYSCTLS: tuple[tuple[str, str], ...] = (
     ("ipv6/disable_ipv6", "1"),
     ("ipv6/accept_ra", "0"),
@@ -52,7 +53,9 @@ class NetworkState:
 
     `elements` are those of this network and of the host as a whole. `loose_ports` are the guest
     ports of the network that exist but are not enslaved to its bridge. `router` says that the host
-    forwards everywhere by its own settings (net.ipv4.ip_forward). `resolvers` are the DNS servers
+    forwards everywhere by its own settings (net.ipv4.ip_forward). `bridge_filter` says whether
+    frames that are bridged pass the IP firewall, and whether bridges of others share that setting.
+    `resolvers` are the DNS servers
     guests can be told. `dhcp_reload_due` says that dnsmasq has not yet been told of a removal.
     """
 
@@ -62,6 +65,7 @@ class NetworkState:
     router: bool = False
     elements: frozenset[Element] = frozenset()
     loose_ports: frozenset[str] = frozenset()
+    bridge_filter: BridgeFilter = "off"
     resolvers: tuple[str, ...] = ()
     dhcp_files: frozenset[DhcpFile] = frozenset()
     dhcp_running: bool = False

@@ -79,12 +79,12 @@ class Links:
             if link is not None and (link.get_attr("IFLA_MASTER") or 0) != (master or -1)
         )
 
-    def bridges(self) -> list[str]:
-        """The bridges that carry our prefix."""
+    def bridges(self, prefix: str = BRIDGE_PREFIX) -> list[str]:
+        """The bridges whose name begins with `prefix`, which is ours by default."""
         return [
             link.get_attr("IFLA_IFNAME")
             for link in self._route.link("dump")
-            if link.get_attr("IFLA_IFNAME").startswith(BRIDGE_PREFIX)
+            if link.get_attr("IFLA_IFNAME").startswith(prefix)
             and _nested(link, "IFLA_LINKINFO", "IFLA_INFO_KIND") == "bridge"
         ]
 

@@ -1,7 +1,7 @@
-"""Settings of interfaces under /proc/sys/net, and a record of those we changed on the host's own.
+"""Settings under /proc/sys/net, and a record of the host's own that we changed.
 
-/proc/sys/net shows the namespace of the calling thread. Only what another program owns (an uplink's
-forwarding) is recorded: settings of our bridges vanish with them.
+/proc/sys/net shows the namespace of the calling thread. Settings of our bridges are not recorded:
+they vanish with them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from kvmweb.host.files import write_durably
 
 _ROOT = Path("/proc/sys/net")
 _FORWARDING = "ipv4/forwarding"
+_BRIDGE_FILTER = "bridge/bridge-nf-call-iptables"
 
 
 class Sysctls:
-    """`record` maps interfaces whose forwarding we switched on to its former value."""
+    """`record` maps the host's own settings that we changed to their former value: forwarding by
+    the name of the interface, the filter of bridged frames by `_BRIDGE_FILTER`."""
 
     def __init__(self, record: Path) -> None:
         self._record = record
@@ -57,22 +59,40 @@ class Sysctls:
 
     def changed(self) -> frozenset[str]:
         """The interfaces that forward because of us."""
-        return frozenset(self._recorded())
+        return frozenset(self._recorded()) - {_BRIDGE_FILTER}
 
     def enable_forwarding(self, interface: str) -> None:
         """Switch forwarding on; the former value is on disk before it is lost."""
-        recorded = self._recorded()
-        if interface not in recorded:
-            recorded[interface] = self.read(interface, _FORWARDING) or "0"
-            write_durably(self._record, json.dumps(recorded).encode())
+        self._remember(interface, self.read(interface, _FORWARDING) or "0")
         self.write(interface, _FORWARDING, "1")
+
+    def filters_bridged(self) -> bool:
+        """Whether bridged IPv4 frames pass the IP firewall (br_netfilter is there and on)."""
+        try:
+            return (_ROOT / _BRIDGE_FILTER).read_text().strip() == "1"
+        except OSError:
+            return False
+
+    def pass_bridged(self) -> None:
+        """Keep bridged IPv4 frames out of the IP firewall."""
+        self._remember(_BRIDGE_FILTER, "1")
+        (_ROOT / _BRIDGE_FILTER).write_text("0")
 
     def put_back(self) -> None:
         """Restore what was recorded, unless the host has become a router by its own settings."""
-        for interface, value in self._recorded().items():
+        recorded = self._recorded()
+        bridged = recorded.pop(_BRIDGE_FILTER, None)
+        if bridged is not None and (_ROOT / _BRIDGE_FILTER).exists():
+            (_ROOT / _BRIDGE_FILTER).write_text(bridged)
+        for interface, value in recorded.items():
             if not self.is_router() and self.read(interface, _FORWARDING) is not None:
                 self.write(interface, _FORWARDING, value)
         self._record.unlink(missing_ok=True)
+
+    def _remember(self, name: str, value: str) -> None:
+        recorded = self._recorded()
+        if name not in recorded:
+            write_durably(self._record, json.dumps({**recorded, name: value}).encode())
 
     def _recorded(self) -> dict[str, str]:
         try:

@@ -128,7 +128,8 @@ def test_removing_one_of_two_networks_leaves_the_other(lab: Lab) -> None:
 
 def test_removing_all_leaves_nothing(lab: Lab) -> None:
     before = lab.host.run("nft", "list", "ruleset"), lab.host.run("ip", "-br", "link")
-    sysctl = lab.host.sysctl("ipv4/conf/up0/forwarding")
+    keys = ("ipv4/conf/up0/forwarding", "bridge/bridge-nf-call-iptables")
+    sysctls = [lab.host.sysctl(key) for key in keys]
     with lab.reconciler() as reconciler:
         for number in (1, 2):
             assert_converges(reconciler, network(number))
@@ -137,7 +138,7 @@ def test_removing_all_leaves_nothing(lab: Lab) -> None:
         assert_converges(reconciler, absent(network()))
     assert lab.host.pids() == []
     assert (lab.host.run("nft", "list", "ruleset"), lab.host.run("ip", "-br", "link")) == before
-    assert lab.host.sysctl("ipv4/conf/up0/forwarding") == sysctl
+    assert [lab.host.sysctl(key) for key in keys] == sysctls
     assert not list(lab.paths.run.iterdir())
 
 

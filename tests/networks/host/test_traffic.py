@@ -1,0 +1,323 @@
+"""What a guest and the world can and cannot do, with packets really sent."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import replace
+
+import pytest
+
+from networks.host.drivers import flows
+from networks.host.spec import ForwardSpec, NetworkSpec
+from tests.netns import ask, veth
+from tests.networks.host.lab import (
+    OUTSIDE,
+    PUBLIC,
+    SECOND_PUBLIC,
+    Lab,
+    absent,
+    forward,
+    network,
+    with_forwards,
+)
+
+pytestmark = pytest.mark.kernel
+
+BRIEF = 0.4
+BROADCAST = b"\xff" * 6
+
+
+class World:
+    """Network 1 goes out as 198.51.100.11 and has guests a and b; network 2 masquerades, has c."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.one, self.two = network(1, guests=2), network(2, guests=1, source=None)
+        first, second = self.one.reservations
+        self.a, self.b = lab.guest(first, self.one), lab.guest(second, self.one)
+        self.c = lab.guest(self.two.reservations[0], self.two)
+        self.a_address, self.b_address = first.address, second.address
+        self.c_address = self.two.reservations[0].address
+        for guest in (self.a, self.b, self.c):
+            guest.tcp_server(80)
+            guest.udp_server(7)
+        lab.internet.tcp_server(80)
+        lab.internet.udp_server(7)
+        self.apply(
+            self.one,
+            forward(1, 1, first, public_port=8080),
+            forward(1, 2, first, protocol="udp", public_port=8007, port=7),
+        )
+        self.apply(self.two, forward(2, 1, self.two.reservations[0], public_port=8082))
+
+    def apply(self, spec: NetworkSpec, *forwards: ForwardSpec) -> None:
+        self.lab.apply(with_forwards(spec, *forwards))
+
+
+@pytest.fixture
+def world(lab: Lab) -> World:
+    return World(lab)
+
+
+def test_guests_reach_out_through_source_nat(world: World) -> None:
+    assert world.a.ask_tcp(OUTSIDE, 80) == SECOND_PUBLIC
+    assert world.a.ask_udp(OUTSIDE, 7) == SECOND_PUBLIC
+    assert world.c.ask_tcp(OUTSIDE, 80) == PUBLIC
+    assert world.c.ask_udp(OUTSIDE, 7) == PUBLIC
+
+
+def test_forwards_work_from_everywhere(world: World) -> None:
+    assert world.lab.internet.ask_tcp(PUBLIC, 8080) == OUTSIDE
+    assert world.lab.internet.ask_udp(PUBLIC, 8007) == OUTSIDE
+    assert world.lab.host.ask_tcp(PUBLIC, 8080) == PUBLIC
+    assert world.lab.host.ask_udp(PUBLIC, 8007) == PUBLIC
+    seen = {world.a: SECOND_PUBLIC, world.b: SECOND_PUBLIC, world.c: "10.61.0.1"}
+    for guest, address in seen.items():
+        assert guest.ask_tcp(PUBLIC, 8080) == address
+        assert guest.ask_udp(PUBLIC, 8007) == address
+    assert world.a.ask_tcp(PUBLIC, 8082) == SECOND_PUBLIC
+
+
+def test_bridges_of_others_keep_their_filter_and_ours_works_beside_them(lab: Lab) -> None:
+    lab.host.ip("link add docker0 type bridge")
+    world = World(lab)
+    assert lab.host.sysctl("bridge/bridge-nf-call-iptables") == "1"
+    assert world.a.ask_tcp(world.b_address, 80) == world.a_address
+    assert world.a.ask_tcp(OUTSIDE, 80) == SECOND_PUBLIC
+    assert lab.internet.ask_tcp(PUBLIC, 8080) == OUTSIDE
+    assert world.b.ask_tcp(PUBLIC, 8080)
+    assert world.c.ask_tcp(PUBLIC, 8080)
+    assert world.a.ask_tcp(world.c_address, 80, BRIEF) == ""
+
+
+def test_a_hairpin_teaches_the_guest_no_other_way(world: World) -> None:
+    for _ in range(3):
+        assert world.a.ask_udp(PUBLIC, 8007) == SECOND_PUBLIC
+        assert world.b.ask_tcp(PUBLIC, 8080) == SECOND_PUBLIC
+    for guest in (world.a, world.b):
+        assert "redirect" not in guest.run("ip", "-d", "route", "get", PUBLIC)
+
+
+def test_nothing_else_reaches_in(world: World) -> None:
+    internet = world.lab.internet
+    internet.ip(f"route add 10.0.0.0/8 via {PUBLIC}")
+    assert internet.ask_tcp(world.a_address, 80, BRIEF) == ""
+    assert internet.ask_udp(world.a_address, 7, BRIEF) == ""
+    assert internet.ask_tcp(PUBLIC, 80, BRIEF) == ""
+    assert internet.ask_tcp(SECOND_PUBLIC, 8080, BRIEF) == ""
+    assert internet.ask_tcp(PUBLIC, 8080) == OUTSIDE
+
+
+def test_guests_of_one_network_reach_each_other(world: World) -> None:
+    assert world.a.ask_tcp(world.b_address, 80) == world.a_address
+    assert world.b.ask_udp(world.a_address, 7) == world.b_address
+
+
+def test_networks_do_not_reach_each_other(world: World) -> None:
+    assert world.a.ask_tcp(world.c_address, 80, BRIEF) == ""
+    assert world.c.ask_tcp(world.a_address, 80, BRIEF) == ""
+    assert world.a.ask_udp(world.c_address, 7, BRIEF) == ""
+    assert world.c.ask_udp(world.a_address, 7, BRIEF) == ""
+    assert world.lab.host.ask_tcp(world.c_address, 80)
+
+
+def test_a_guest_cannot_use_services_of_the_host(world: World) -> None:
+    host = world.lab.host
+    for port in (22, 53, 8000):
+        host.tcp_server(port)
+        host.udp_server(port)
+    for address in ("10.61.0.1", "10.62.0.1", PUBLIC, SECOND_PUBLIC):
+        for port in (22, 53, 8000):
+            assert world.a.ask_tcp(address, port, BRIEF) == "", (address, port)
+        assert world.a.ask_udp(address, 53, BRIEF) == "", address
+    assert host.ask_tcp("10.61.0.1", 22)
+
+
+def test_a_guest_can_ping_its_own_gateway_only(world: World) -> None:
+    assert world.a.pings("10.61.0.1")
+    assert not world.a.pings("10.62.0.1", BRIEF)
+    assert not world.a.pings(PUBLIC, BRIEF)
+
+
+def test_the_host_is_no_router_for_others(world: World) -> None:
+    lab = world.lab
+    office = lab.namespace("office")
+    veth(lab.host, "lan0", office, "eth0")
+    lab.host.ip("address add 192.168.7.1/24 dev lan0")
+    office.ip("address add 192.168.7.2/24 dev eth0")
+    office.ip("route add default via 192.168.7.1")
+    office.tcp_server(80)
+    lab.internet.ip(f"route add 192.168.7.0/24 via {PUBLIC}")
+    assert lab.internet.ask_tcp("192.168.7.2", 80, BRIEF) == ""
+    assert office.ask_tcp(OUTSIDE, 80, BRIEF) == ""
+    assert lab.host.ask_tcp("192.168.7.2", 80) == "192.168.7.1"
+
+    lab.host.sysctl("ipv4/ip_forward", "1")
+    lab.apply(world.two)
+    assert lab.internet.ask_tcp("192.168.7.2", 80) == OUTSIDE
+
+
+def test_removing_a_forward_ends_its_connections(world: World) -> None:
+    kept, removed = (
+        world.lab.internet.connect(PUBLIC, 8082),
+        world.lab.internet.connect(PUBLIC, 8080),
+    )
+    with kept, removed:
+        assert kept.recv(100)
+        assert removed.recv(100)
+        world.apply(world.one)
+        assert _echoes(kept)
+        assert not _echoes(removed)
+    assert world.lab.internet.ask_tcp(PUBLIC, 8080, BRIEF) == ""
+
+
+def test_a_forward_that_moves_takes_its_clients_along(world: World) -> None:
+    second = world.one.reservations[1]
+    with world.lab.internet.udp_socket() as client:
+        assert ask(client, PUBLIC, 8007) == OUTSIDE
+        world.apply(world.one, forward(1, 2, second, protocol="udp", public_port=8007, port=7))
+        world.a.close_servers()
+        assert ask(client, PUBLIC, 8007) == OUTSIDE
+
+
+def test_a_new_udp_forward_takes_clients_that_already_send(world: World) -> None:
+    target = world.one.reservations[0]
+    with world.lab.internet.udp_socket() as client:
+        assert ask(client, PUBLIC, 8017, BRIEF) == ""
+        world.apply(world.one, forward(1, 7, target, protocol="udp", public_port=8017, port=7))
+        assert ask(client, PUBLIC, 8017) == OUTSIDE
+
+
+def test_a_new_source_address_is_used_by_running_flows(world: World) -> None:
+    with world.a.udp_socket() as client:
+        assert ask(client, OUTSIDE, 7) == SECOND_PUBLIC
+        world.apply(replace(world.one, source_address=PUBLIC))
+        assert ask(client, OUTSIDE, 7) == PUBLIC
+
+
+def test_an_isolated_network_has_no_way_out(world: World) -> None:
+    with world.a.udp_socket() as client:
+        assert ask(client, OUTSIDE, 7) == SECOND_PUBLIC
+        isolated = replace(world.one, mode="isolated")
+        world.apply(isolated, forward(1, 1, world.one.reservations[0], public_port=8080))
+        assert ask(client, OUTSIDE, 7, BRIEF) == ""
+    assert world.a.ask_tcp(PUBLIC, 8082, BRIEF) == ""
+    assert world.a.ask_tcp(world.b_address, 80) == world.a_address
+    assert world.lab.internet.ask_tcp(PUBLIC, 8080) == OUTSIDE
+
+
+def test_removing_a_network_ends_all_of_its_flows(world: World) -> None:
+    assert world.a.ask_udp(OUTSIDE, 7)
+    assert world.lab.internet.ask_udp(PUBLIC, 8007)
+    world.lab.apply(absent(world.one))
+
+    def of_network() -> list[flows.Flow]:
+        with world.lab.host.entered():
+            return [f for f in flows.listed() if b"\x0a\x3d\x00" in {f.source[:3], f.guest[:3]}]
+
+    assert of_network() == []
+    assert world.lab.internet.ask_tcp(PUBLIC, 8082) == OUTSIDE
+
+
+def test_another_address_of_the_subnet_cannot_be_used(world: World) -> None:
+    world.a.ip("address add 10.61.0.77/24 dev eth0")
+    with world.a.udp_socket() as spoofed:
+        spoofed.bind(("10.61.0.77", 0))
+        assert ask(spoofed, OUTSIDE, 7, BRIEF) == ""
+        assert ask(spoofed, world.b_address, 7, BRIEF) == ""
+    assert world.a.ask_udp(OUTSIDE, 7) == SECOND_PUBLIC
+
+
+def test_another_mac_cannot_be_used(world: World) -> None:
+    assert world.a.ask_udp(OUTSIDE, 7) == SECOND_PUBLIC
+    world.a.ip("link set eth0 address 52:00:00:00:01:99")
+    assert world.a.ask_udp(OUTSIDE, 7, BRIEF) == ""
+    world.a.ip(f"link set eth0 address {world.one.reservations[0].mac}")
+    assert world.a.ask_udp(OUTSIDE, 7) == SECOND_PUBLIC
+
+
+def test_arp_of_others_cannot_be_spoofed(world: World) -> None:
+    """A gratuitous ARP for the gateway never arrives; an honest one sent after it does."""
+    mac = bytes.fromhex(world.one.reservations[0].mac.replace(":", ""))
+    with world.a.packets("eth0") as sender, world.b.packets("eth0") as receiver:
+        for claimed in ("10.61.0.1", world.b_address, world.a_address):
+            sender.send(_arp(mac, mac, claimed))
+            sender.send(_arp(mac, BROADCAST, claimed))
+        sender.send(_arp(mac, mac, world.a_address))
+        seen = _claims(receiver, mac, until=world.a_address)
+    assert seen == {world.a_address}
+
+
+def test_a_guest_cannot_answer_dhcp(world: World) -> None:
+    with world.b.udp_socket() as client, world.a.udp_socket() as rogue:
+        client.bind(("", 68))
+        rogue.bind(("", 67))
+        rogue.sendto(b"offer", (world.b_address, 68))
+        with world.a.udp_socket() as honest:
+            honest.sendto(b"honest", (world.b_address, 68))
+        client.settimeout(5)
+        assert client.recv(100) == b"honest"
+
+
+def test_ipv6_of_a_guest_goes_nowhere(world: World) -> None:
+    world.lab.host.sysctl("ipv6/conf/all/forwarding", "1")
+    addresses = world.lab.host.ip("-6 address show dev kw1")
+    assert addresses == []
+    with world.a.packets("eth0") as sender, world.b.packets("eth0") as receiver:
+        mac = bytes.fromhex(world.one.reservations[0].mac.replace(":", ""))
+        frame = BROADCAST + mac + b"\x86\xdd" + b"\x60" + bytes(53)
+        sender.send(frame)
+        sender.send(_arp(mac, mac, world.a_address))
+        assert not any(
+            data[12:14] == b"\x86\xdd" and data[6:12] == mac
+            for data in _until_arp(receiver, mac, world.a_address)
+        )
+
+
+def test_counters_count_both_directions(world: World) -> None:
+    assert world.lab.internet.ask_udp(PUBLIC, 8007) == OUTSIDE
+    for name in ("acct_in", "acct_out"):
+        assert _packets(world, name, 102) > 0
+
+
+def _packets(world: World, name: str, number: int) -> int:
+    found = world.lab.host.nft(f"list set inet kvmweb {name}")
+    for entry in next(each["set"]["elem"] for each in found if "set" in each):
+        if entry["elem"]["val"] == number:
+            return int(entry["elem"]["counter"]["packets"])
+    return 0
+
+
+def _echoes(connection: socket.socket) -> bool:
+    connection.settimeout(BRIEF * 2)
+    try:
+        connection.sendall(b"still there")
+        return connection.recv(100) == b"still there"
+    except OSError:
+        return False
+
+
+def _arp(source: bytes, claimed_mac: bytes, claimed: str) -> bytes:
+    address = socket.inet_aton(claimed)
+    head = struct.pack(">HHBBH", 1, 0x0800, 6, 4, 2)
+    return BROADCAST + source + b"\x08\x06" + head + claimed_mac + address + BROADCAST + address
+
+
+def _until_arp(receiver: socket.socket, mac: bytes, address: str) -> list[bytes]:
+    frames = []
+    while True:
+        frame = receiver.recv(2000)
+        frames.append(frame)
+        if _is_claim(frame, mac) and frame[28:32] == socket.inet_aton(address):
+            return frames
+
+
+def _claims(receiver: socket.socket, mac: bytes, until: str) -> set[str]:
+    """The addresses in answers that came from `mac`, up to the first for `until`."""
+    frames = _until_arp(receiver, mac, until)
+    return {socket.inet_ntoa(frame[28:32]) for frame in frames if _is_claim(frame, mac)}
+
+
+def _is_claim(frame: bytes, mac: bytes) -> bool:
+    return frame[6:12] == mac and frame[12:14] == b"\x08\x06" and frame[20:22] == b"\0\2"
