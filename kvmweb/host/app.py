@@ -14,7 +14,7 @@ from typing import Any
 
 from celery import Celery, signals
 from celery.apps.worker import Worker
-from celery.platforms import SecurityWarning
+from celery.exceptions import SecurityWarning
 from celery.worker import WorkController
 
 from kvmweb.host.config import HostConfig

@@ -1,0 +1,70 @@
+"""`python -m kvmweb.host reset`: remove everything kvmweb made on this host, guests and disks too.
+
+The workers must have ended. What a host was told of is known from its stored specs; images and
+everything else of ours in its folders go at the end.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+from kvmweb.host.config import HostConfig
+from kvmweb.host.files import locked
+from kvmweb.host.program.reconcilers import network_reconciler, vm_reconciler
+from kvmweb.host.progress import silent
+from networks.host import tasks as networks
+from vms.host import tasks as vms
+
+
+def run(config: HostConfig) -> int:
+    """Returns 1 when something is left; run again after mending what is said."""
+    with (
+        locked(vms.lock_file(config.paths), wait=False),
+        locked(networks.lock_file(config.paths), wait=False),
+    ):
+        failed = list(_remove_vms(config))
+        _remove_networks(config)
+        if not failed:
+            _remove_files(config)
+    for sentence in failed:
+        print(sentence, file=sys.stderr)
+    if not failed:
+        print("Everything that kvmweb made on this host is gone.")
+    return 1 if failed else 0
+
+
+def _remove_vms(config: HostConfig) -> Iterator[str]:
+    store = vms.spec_store(config.paths)
+    specs = store.present() + store.absent()
+    if not specs:
+        return
+    with vm_reconciler(config) as reconciler:
+        for spec in specs:
+            outcome = reconciler.apply(replace(spec, present=False), silent)
+            if outcome.ok:
+                store.forget(spec.subject)
+            else:
+                yield f"{spec.name or spec.domain} was not removed: {outcome.message}"
+
+
+def _remove_networks(config: HostConfig) -> None:
+    store = networks.spec_store(config.paths)
+    reconciler = network_reconciler(config)
+    try:
+        reconciler.remove_all()
+    finally:
+        reconciler.close()
+    for spec in store.present() + store.absent():
+        store.forget(spec.subject)
+
+
+def _remove_files(config: HostConfig) -> None:
+    """Only folders that are ours by name: the state folder may hold other things of the panel."""
+    paths = config.paths
+    for folder in (paths.specs, paths.outbox, paths.images, paths.disks):
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in (paths.run / "vm-jobs", paths.run / "vms"):
+        shutil.rmtree(folder, ignore_errors=True)
