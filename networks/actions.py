@@ -7,12 +7,14 @@ validates, writes rows, and asks for a job, in one transaction. Nothing here tal
 from __future__ import annotations
 
 import secrets
+from typing import TypeVar
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Model
 
 from kvmweb.core.access import get_for
-from kvmweb.core.errors import Conflict, Invalid
+from kvmweb.core.errors import Conflict, Invalid, NotFound
 from kvmweb.core.text import parse_label
 from kvmweb.hosts.facts import choose_host, taken_networks
 from kvmweb.hosts.models import Host, PublicAddress
@@ -23,6 +25,9 @@ from kvmweb.projects.actions import Actor, audit, project_for
 from kvmweb.projects.models import Project
 from networks import ports, subnets
 from networks.models import Forward, Network, Reservation
+
+M = TypeVar("M", bound=Model)
+P = TypeVar("P", Forward, Reservation)
 
 
 def create_network(
@@ -99,6 +104,8 @@ def proposed_subnet(host: Host, project: Project) -> str:
 def rename_network(actor: Actor, uuid: UUID | str, *, name: str) -> Network:
     """Give a network another name; guests notice nothing."""
     with transaction.atomic():
+        project = get_for(actor.user, Network, uuid, write=True).project_id
+        Project.objects.select_for_update().get(pk=project)
         network = _locked(actor, uuid)
         label = parse_label(name)
         others = Network.objects.filter(project=network.project, name=label, present=True)
@@ -144,7 +151,7 @@ def add_reservation(
 ) -> Reservation:
     """Fix a MAC and an address in a network. What is not given is picked."""
     with transaction.atomic():
-        where = _locked(actor, network, field="network")
+        where = _locked(actor, _named(actor, Network, network, "network").uuid, field="network")
         reservation = reserve(where, name=name, address=address, mac=mac)
         job = request(actor, where, f"Reserve {reservation.address} for {reservation.name}")
         audit(actor, "reservation.create", reservation, project=where.project, job=job.uuid)
@@ -197,23 +204,24 @@ def delete_reservation(actor: Actor, uuid: UUID | str) -> Reservation:
     with transaction.atomic():
         reservation = get_for(actor.user, Reservation, uuid, write=True)
         network = _locked(actor, reservation.network.uuid)
+        reservation = _still_present(reservation)
         if getattr(reservation, "nic", None) is not None:
             raise Conflict(
                 f"{reservation.address} belongs to VM “{reservation.name}”.",
                 code="reservation_in_use",
                 remedy="Delete the VM first.",
             )
-        release(reservation)
+        release(reservation, network)
         job = request(actor, network, f"Release {reservation.address}")
         audit(actor, "reservation.delete", reservation, project=network.project, job=job.uuid)
     return reservation
 
 
-def release(reservation: Reservation) -> None:
-    """Mark a reservation and its forwards as going, under the network's lock and before its job is
-    asked for.
+def release(reservation: Reservation, network: Network) -> None:
+    """Mark a reservation and its forwards as going; `network` is its own, locked, and its job is
+    asked for afterwards.
     """
-    generation = reservation.network.generation + 1
+    generation = network.generation + 1
     reservation.forwards.filter(present=True).update(present=False, since=generation)
     Reservation.objects.filter(pk=reservation.pk).update(present=False, since=generation)
 
@@ -230,9 +238,10 @@ def add_forward(
 ) -> Forward:
     """Open a public port to a reservation. Without `public_port` a free one is picked."""
     with transaction.atomic():
-        target = get_for(actor.user, Reservation, reservation, write=True)
+        target = _named(actor, Reservation, reservation, "reservation")
         public = lock_public_address(target.network.host, public_address)
         network = _locked(actor, target.network.uuid)
+        target = Reservation.objects.get(pk=target.pk)
         forward = open_port(
             network,
             target,
@@ -249,7 +258,7 @@ def add_forward(
 
 def lock_public_address(host: Host, uuid: UUID | str | None) -> PublicAddress:
     """The public address to forward from, locked: the one asked for, or the host's default."""
-    addresses = PublicAddress.objects.select_for_update().filter(host=host)
+    addresses = PublicAddress.objects.select_for_update(of=("self",)).filter(host=host)
     wanted = addresses.filter(uuid=uuid) if uuid else addresses.filter(is_default=True)
     found = wanted.select_related("host").first()
     if found is None:
@@ -277,11 +286,11 @@ def open_port(
     if network.mode == Network.Mode.ISOLATED:
         raise Conflict(
             f"Network “{network}” is isolated: nothing reaches it from outside.",
-            field="network",
+            field="reservation",
             code="network_isolated",
         )
     if not reservation.present:
-        raise Conflict("This address is being released.", field="reservation")
+        raise Conflict("This address is being released.", field="reservation", code="deleting")
     if protocol not in Forward.Protocol.values:
         raise Invalid("Use tcp, udp or tcp+udp.", field="protocol")
     if not 1 <= target_port <= 65535:
@@ -312,9 +321,7 @@ def change_forward(
     with transaction.atomic():
         forward = get_for(actor.user, Forward, uuid, write=True)
         network = _locked(actor, forward.network.uuid)
-        forward = Forward.objects.select_related("reservation", "public_address").get(pk=forward.pk)
-        if not forward.present:
-            raise Conflict("This forward is being removed.")
+        forward = _still_present(forward)
         if note is not None:
             forward.note = note[:200]
         if target_port is not None:
@@ -333,12 +340,29 @@ def delete_forward(actor: Actor, uuid: UUID | str) -> Forward:
     with transaction.atomic():
         forward = get_for(actor.user, Forward, uuid, write=True)
         network = _locked(actor, forward.network.uuid)
+        forward = _still_present(forward)
         forward.present = False
         forward.since = network.generation + 1
         forward.save(update_fields=["present", "since"])
         job = request(actor, network, f"Remove forward {forward}")
         audit(actor, "forward.delete", forward, project=network.project, job=job.uuid)
     return forward
+
+
+def _named(actor: Actor, model: type[M], uuid: UUID | str, field: str) -> M:
+    """What a request names in its field `field`, if the actor may change it."""
+    try:
+        return get_for(actor.user, model, uuid, write=True)
+    except NotFound as error:
+        raise Invalid(error.message, field=field, code=f"no_such_{field}") from error
+
+
+def _still_present(part: P) -> P:
+    """`part` as it is now that its network's lock is held, unless it is going already."""
+    current = type(part)._default_manager.filter(pk=part.pk, present=True).first()
+    if current is None:
+        raise Conflict(f"This {part._meta.verbose_name} is being removed.", code="deleting")
+    return current
 
 
 def _locked(actor: Actor, uuid: UUID | str, *, field: str = "") -> Network:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 
 from kvmweb.core import names
 from kvmweb.core.access import User
 from kvmweb.core.choices import State
 from kvmweb.hosts.models import PORT_RANGE, Host, PublicAddress
+from kvmweb.jobs.models import Job
 from kvmweb.jobs.subjects import Subject
 from kvmweb.projects.models import Project, seen_by, written_by
 
@@ -29,11 +31,18 @@ class NetworkQuerySet(models.QuerySet["Network"]):
     def for_display(self) -> Self:
         """With everything a list row, its state and its counts need, in one query."""
         return self.select_related("host", "job", "project", "source_address").annotate(
-            vm_count=models.Count(
-                "reservations", filter=Q(reservations__present=True), distinct=True
-            ),
-            forward_count=models.Count("forwards", filter=Q(forwards__present=True), distinct=True),
+            vm_count=_count(Reservation.objects.filter(nic__isnull=False)),
+            forward_count=_count(Forward.objects.all()),
         )
+
+
+def _count(parts: models.QuerySet[Any]) -> Coalesce:
+    """How many of `parts` the network at hand has: a query of its own, so that counts do not
+    multiply each other.
+    """
+    own = parts.filter(network=models.OuterRef("pk"), present=True).order_by()
+    count = own.values("network").annotate(count=models.Count("pk")).values("count")
+    return Coalesce(models.Subquery(count), 0)
 
 
 class Network(Subject):
@@ -128,6 +137,11 @@ class Part(models.Model):
         return self.network.project
 
     @property
+    def job(self) -> Job | None:
+        """The newest job of the network, which brings this row to the host too."""
+        return self.network.job
+
+    @property
     def problem(self) -> str:
         """Why the host could not apply this one object; empty when it could."""
         return str(self.network.attention.get(str(self.uuid), ""))
@@ -143,6 +157,15 @@ class Part(models.Model):
         return State.CREATING if self.present else State.DELETING
 
 
+class ReservationQuerySet(PartQuerySet["Reservation"]):
+    def for_display(self) -> Self:
+        """With their network's state and the forwards that lead to them."""
+        forwards = Forward.objects.filter(present=True).select_related("public_address")
+        return self.select_related(
+            "network__project", "network__host", "network__job"
+        ).prefetch_related(models.Prefetch("forwards", forwards, to_attr="open_forwards"))
+
+
 class Reservation(Part):
     """A MAC and an address fixed in a network.
 
@@ -153,7 +176,7 @@ class Reservation(Part):
     mac = models.CharField("MAC address", max_length=17, unique=True)
     address = models.GenericIPAddressField(protocol="IPv4")
 
-    objects = PartQuerySet["Reservation"].as_manager()
+    objects = ReservationQuerySet.as_manager()
 
     class Meta:
         ordering = ["network", "pk"]

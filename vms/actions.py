@@ -25,6 +25,8 @@ from vms.guest import parse_ssh_keys, parse_user_data
 from vms.models import Disk, Image, Nic, Vm
 
 LARGEST_DISK_GIB = 16_384
+# Asked of a host that has not said yet how much it has.
+LARGEST_MEMORY_MIB = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,17 @@ def _owner(actor: Actor, wanted: NewVm) -> Project:
 def _host_for(actor: Actor, wanted: NewVm) -> Host:
     if isinstance(wanted.network, NewNetwork):
         return choose_host(uuid=wanted.host)
-    return _existing_network(actor, wanted.network).host
+    host = _existing_network(actor, wanted.network).host
+    if host.maintenance:
+        raise Conflict(
+            "The host of this network takes no new VMs now.",
+            field="network",
+            code="maintenance",
+            remedy="Choose a network on another host, or try later.",
+        )
+    if wanted.host is not None and str(wanted.host) != str(host.uuid):
+        raise Invalid("This network is on another host.", field="host")
+    return host
 
 
 def _existing_network(actor: Actor, uuid: UUID | str, *, lock: bool = False) -> Network:
@@ -149,14 +161,14 @@ def _refuse_unfit(wanted: NewVm, owner: Project, host: Host, image: Image) -> st
 
 
 def _refuse_size(host: Host, vcpus: int, memory_mib: int, image: Image) -> None:
-    cpus, memory = total_cpus(host), total_memory_mib(host)
+    cpus, memory = total_cpus(host), total_memory_mib(host) or LARGEST_MEMORY_MIB
     if vcpus < 1 or vcpus > (cpus or 64):
         raise Invalid(f"A VM here has 1 to {cpus or 64} vCPUs.", field="vcpus")
     if memory_mib < image.min_memory_mib:
         raise Invalid(
             f"Image {image} needs at least {image.min_memory_mib} MiB.", field="memory_mib"
         )
-    if memory is not None and memory_mib > memory:
+    if memory_mib > memory:
         raise Invalid(
             f"The host has {memory} MiB of memory.",
             field="memory_mib",
@@ -203,7 +215,8 @@ def _open(
             note=wanted.note,
         )
     except (Invalid, Conflict) as error:
-        error.field = f"forwards.{index}.{error.field}" if error.field else f"forwards.{index}"
+        ours = error.field in ("protocol", "public_port", "target_port", "note")
+        error.field = f"forwards.{index}.{error.field}" if ours else f"forwards.{index}"
         raise
 
 
@@ -243,17 +256,18 @@ def delete_vm(actor: Actor, uuid: UUID | str) -> Vm:
     """Remove a VM with its disks, addresses and forwards."""
     with transaction.atomic():
         vm = get_for(actor.user, Vm, uuid, write=True)
-        rows = Network.objects.select_for_update().filter(reservations__nic__vm=vm)
-        networks = list(rows.order_by("pk"))
+        rows = Network.objects.select_for_update(of=("self",)).filter(reservations__nic__vm=vm)
+        networks = {network.pk: network for network in rows.order_by("pk")}
         vm = _locked(actor, uuid)
+        goes = what_goes(vm)
         vm.present = False
         vm.save(update_fields=["present"])
         for nic in vm.nics.select_related("reservation__network"):
-            release(nic.reservation)
-        for network in networks:
+            release(nic.reservation, networks[nic.reservation.network_id])
+        for network in networks.values():
             request(actor, network, f"Release the address of {vm}")
         job = request(actor, vm, f"Delete VM {vm}")
-        audit(actor, "vm.delete", vm, project=vm.project, job=job.uuid, **what_goes(vm))
+        audit(actor, "vm.delete", vm, project=vm.project, job=job.uuid, **goes)
     return vm
 
 

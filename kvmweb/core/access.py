@@ -44,7 +44,15 @@ def get_for(
         raise NotFound(f"There is no such {name}.")
     if write and not rows.writable_by(user).filter(pk=found.pk).exists():  # type: ignore[attr-defined]
         raise Forbidden(f"You may see this {name} but not change it.")
-    return rows.select_for_update().get(pk=found.pk) if lock else found
+    return _locked(rows, found) if lock else found
+
+
+def _locked(rows: QuerySet[M], found: M) -> M:
+    """The row again, under its lock: it may have gone while we waited for it."""
+    locked: M | None = rows.select_for_update().filter(pk=found.pk).first()
+    if locked is None:
+        raise NotFound(f"There is no such {found._meta.verbose_name}.")
+    return locked
 
 
 def is_operator(user: User) -> bool:

@@ -14,6 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from kvmweb.core.access import User, is_operator
+from kvmweb.core.choices import State
 
 M = TypeVar("M", bound=models.Model)
 PORT_RANGE = [MinValueValidator(1), MaxValueValidator(65535)]
@@ -85,6 +86,10 @@ class Host(models.Model):
         """Whether the monitor has not been heard for longer than KVMWEB_HOST_SILENCE."""
         limit = timedelta(seconds=settings.KVMWEB_HOST_SILENCE)
         return self.monitor_seen_at is None or timezone.now() - self.monitor_seen_at > limit
+
+    @property
+    def state(self) -> State:
+        return State.SILENT if self.is_silent else State.ACTIVE
 
 
 class PublicAddress(models.Model):

@@ -11,7 +11,7 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from kvmweb.core.envelope import Forged, open_
+from kvmweb.core.envelope import Forged, open_, sender
 from kvmweb.hosts.models import Host
 from kvmweb.jobs.record import record as record_job
 
@@ -22,14 +22,15 @@ _SEEN = {"net": "net_seen_at", "vm": "vm_seen_at", "monitor": "monitor_seen_at"}
 
 def opened(envelope: dict[str, Any]) -> tuple[Host, dict[str, Any]] | None:
     """The host that sealed this envelope and what is in it; None, logged, if not genuine."""
-    host = Host.objects.filter(name=envelope.get("host", "")).first()
-    if host is None:
-        log.warning("message of an unknown host %r dropped", envelope.get("host"))
-        return None
     try:
+        name = sender(envelope)
+        host = Host.objects.filter(name=name).first()
+        if host is None:
+            log.warning("message of an unknown host %.40r dropped", name)
+            return None
         return host, open_(host.key, envelope)
     except Forged as error:
-        log.warning("message in the name of host %s dropped: %s", host, error)
+        log.warning("message dropped: %s", error)
         return None
 
 

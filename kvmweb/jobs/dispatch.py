@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from traceback import format_exception as traceback_of
 from typing import Any
 from uuid import UUID
 
@@ -48,6 +49,9 @@ def request(actor: Actor | None, subject: Subject, title: str) -> Job:
             title=title[:255],
             requested_by=actor.user if actor else None,
         )
+    elif not subject.present:
+        job.title = title[:255]
+        job.save(update_fields=["title"])
     subject.job = job
     subject.save(update_fields=["generation", "job"])
     for awaited, generation in kind_named(subject.kind).waits_for(subject):
@@ -84,8 +88,8 @@ def sync(kind_name: str, uuid: UUID | str) -> None:
         if subject is None:
             finish(job, Status.CANCELLED, message="What this job was about is gone.")
         elif (awaited := _awaited(kind, subject)) is None:
-            _start(kind, subject, job)
-        elif awaited.job is None or awaited.job.has_failed:
+            _start_or_crash(kind, subject, job)
+        elif awaited.job is None or awaited.job.is_finished:
             _fail_with(job, awaited)
 
 
@@ -114,6 +118,24 @@ def _fail_with(job: Job, awaited: Subject) -> None:
         message=f"{awaited.kind.capitalize()} {awaited} could not be set up. {reason}".strip(),
         remedy=(awaited.job.remedy if awaited.job else "") or "Mend that, then press Retry.",
     )
+
+
+def _start_or_crash(kind: SubjectKind, subject: Subject, job: Job) -> None:
+    """A spec that cannot be built is our bug: the job ends with it, and holds up no other."""
+    try:
+        with transaction.atomic():
+            _start(kind, subject, job)
+    except Exception as error:
+        log.exception("the spec of job %s cannot be built", job.uuid)
+        job.refresh_from_db()
+        finish(
+            job,
+            Status.CRASHED,
+            code="crashed",
+            message="The panel could not describe this to the host.",
+            remedy="Tell an operator; the traceback is with this job.",
+            traceback="".join(traceback_of(error)),
+        )
 
 
 def _start(kind: SubjectKind, subject: Subject, job: Job) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
@@ -19,13 +20,21 @@ def sweep() -> None:
     """Send running jobs past their lease again; start queued ones that nobody started."""
     overdue = Job.objects.filter(status=Status.RUNNING, lease_until__lt=timezone.now())
     for pk in list(overdue.values_list("pk", flat=True)):
-        _send_again(pk)
+        _safely(_send_again, pk)
     running = Job.objects.filter(
         status=Status.RUNNING, kind=OuterRef("kind"), subject=OuterRef("subject")
     )
     queued = Job.objects.filter(~Exists(running), status=Status.QUEUED).order_by("pk")
     for kind, subject in list(queued.values_list("kind", "subject")):
-        sync(kind, subject)
+        _safely(sync, kind, subject)
+
+
+def _safely(ring: Callable[..., None], *about: object) -> None:
+    """One job that cannot be rung must not keep the others waiting."""
+    try:
+        ring(*about)
+    except Exception:
+        log.exception("could not ring %s", about)
 
 
 def _send_again(pk: int) -> None:

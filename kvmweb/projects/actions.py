@@ -15,7 +15,14 @@ from django.utils import timezone
 
 from kvmweb.core.access import get_for
 from kvmweb.core.errors import Invalid, NotFound
-from kvmweb.projects.models import ApiToken, AuditEvent, Membership, Project, Role
+from kvmweb.projects.models import (
+    LONGEST_PROJECT_NAME,
+    ApiToken,
+    AuditEvent,
+    Membership,
+    Project,
+    Role,
+)
 
 TOKEN_PREFIX = "kvmw_"  # noqa: S105  a marker that secret scanners can find, not a secret
 
@@ -85,11 +92,23 @@ def project_for(actor: Actor, uuid: UUID | str | None) -> Project:
 
 def create_project(actor: Actor, *, name: str) -> Project:
     """A new project owned by the actor."""
+    label = _parse_project_name(name)
     with transaction.atomic():
-        project = Project.objects.create(name=name)
+        project = Project.objects.create(name=label)
         Membership.objects.create(project=project, user=actor.user, role=Role.OWNER)
-        audit(actor, "project.create", project, project=project, name=name)
+        audit(actor, "project.create", project, project=project, name=label)
     return project
+
+
+def _parse_project_name(text: str) -> str:
+    name = text.strip()
+    if not 0 < len(name) <= LONGEST_PROJECT_NAME or not name.isprintable() or set("<>") & set(name):
+        raise Invalid(
+            f"A project's name has 1 to {LONGEST_PROJECT_NAME} characters, none of them < or >.",
+            field="name",
+            code="invalid_name",
+        )
+    return name
 
 
 def create_token(
@@ -108,6 +127,15 @@ def create_token(
         )
         audit(actor, "token.create", token, project=None, name=name)
     return token, secret
+
+
+def revoke_token(actor: Actor, uuid: UUID | str) -> ApiToken:
+    """End a token of the actor's own at once."""
+    with transaction.atomic():
+        token = get_for(actor.user, ApiToken, uuid, write=True, lock=True)
+        audit(actor, "token.revoke", token, project=None, name=token.name)
+        token.delete()
+    return token
 
 
 def token_digest(secret: str) -> str:

@@ -11,6 +11,8 @@ from django.db.models import Q
 
 from kvmweb.core.access import User, is_operator
 
+LONGEST_PROJECT_NAME = 63
+
 
 class Role(models.TextChoices):
     OWNER = "owner", "Owner"
@@ -37,7 +39,7 @@ class Project(models.Model):
     """A tenant. Everything a user makes belongs to exactly one."""
 
     uuid = models.UUIDField(default=uuid4, unique=True, editable=False)
-    name = models.CharField(max_length=63)
+    name = models.CharField(max_length=LONGEST_PROJECT_NAME)
     personal_of = models.OneToOneField(
         settings.AUTH_USER_MODEL,
         null=True,

@@ -23,7 +23,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.staticfiles",
+    "kvmweb.api.apps.ShippedFilesConfig",
     "django.contrib.humanize",
     "django.forms",
     "kvmweb.ui.apps.UiConfig",
@@ -127,7 +127,24 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "EXCEPTION_HANDLER": "kvmweb.api.problems.answer",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "DEFAULT_THROTTLE_CLASSES": ["kvmweb.api.throttle.PerUser"],
 }
+SPECTACULAR_SETTINGS = {
+    "TITLE": "kvmweb",
+    "DESCRIPTION": "NAT networks, VMs and port forwards. Guide: docs/api.md.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_PATCH": True,
+    "ENUM_NAME_OVERRIDES": {"JobStatus": "kvmweb.jobs.models.Status"},
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "kvmweb.api.schema.complete",
+    ],
+}
+# How often one user may use the REST API.
+KVMWEB_API_RATE = env.text("API_RATE", "6000/min")
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

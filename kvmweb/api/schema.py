@@ -1,0 +1,107 @@
+"""What the OpenAPI document says of every operation alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.utils import extend_schema
+from rest_framework.serializers import Serializer
+
+from kvmweb.api.fields import Nothing
+from kvmweb.api.once import HEADER, LONGEST_KEY
+
+_PROBLEMS = {
+    "400": "A field is wrong: `field` names it.",
+    "401": "No token, or not a valid one.",
+    "403": "The object may be seen but not changed by this user.",
+    "404": "There is no such object, or not for this user.",
+    "405": "The object does not do that.",
+    "409": "Somebody else was first, or the object's state excludes the request.",
+    "415": "The body is not JSON.",
+    "429": "Too many requests; `Retry-After` says how many seconds to wait.",
+}
+_ALWAYS = ("401", "404", "405", "429")
+_WRITES = ("400", "403", "409", "415")
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def takes(
+    body: type[Serializer[Any]], answer: type[Serializer[Any]], *, status: int = 202
+) -> Callable[[F], F]:
+    """Describe a POST or PATCH: what its body has, and the object it answers with."""
+    return extend_schema(request=body, responses={status: answer})
+
+
+def starts(answer: type[Serializer[Any]]) -> Callable[[F], F]:
+    """Describe a change that needs no body: what it answers with beside the job's Location."""
+    return extend_schema(request=Nothing, responses={202: answer})
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "kvmweb.api.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:  # noqa: ARG002
+        return {"type": "http", "scheme": "bearer"}
+
+
+def complete(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
+    """Add to every operation what holds for all: problems, the job's Location, Idempotency-Key."""
+    components = result["components"]
+    components["schemas"]["Problem"] = _PROBLEM
+    components["responses"] = {f"Problem{code}": _problem(code) for code in _PROBLEMS}
+    for methods in result["paths"].values():
+        for method, operation in methods.items():
+            _complete(method, operation)
+    return result
+
+
+def _complete(method: str, operation: dict[str, Any]) -> None:
+    answers = operation["responses"]
+    for code in (*_ALWAYS, *(_WRITES if method != "get" else ("400",))):
+        answers.setdefault(code, {"$ref": f"#/components/responses/Problem{code}"})
+    operation["responses"] = dict(sorted(answers.items()))
+    if "202" in answers:
+        answers["202"]["headers"] = {"Location": _LOCATION}
+    if method == "post":
+        operation.setdefault("parameters", []).append(_KEY)
+
+
+def _problem(code: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": _PROBLEMS[code], "content": {"application/json": {"schema": schema}}}
+
+
+_ONE = {
+    "code": {"type": "string", "description": "For programs."},
+    "message": {"type": "string", "description": "For people: what is wrong and why."},
+    "field": {"type": "string", "description": "Path of the field at fault; may be empty."},
+    "remedy": {"type": "string", "description": "What to do about it; may be empty."},
+}
+_PROBLEM = {
+    "type": "object",
+    "description": "What every refused request is answered with.",
+    "properties": {
+        **_ONE,
+        "errors": {
+            "type": "array",
+            "description": "All that is wrong, when several fields are.",
+            "items": {"type": "object", "properties": _ONE, "required": list(_ONE)},
+        },
+    },
+    "required": list(_ONE),
+}
+_LOCATION = {
+    "description": "The job that brings the change to the host.",
+    "schema": {"type": "string", "format": "uri-reference"},
+}
+_KEY = {
+    "in": "header",
+    "name": HEADER,
+    "description": "The same key within 24 hours gets the first answer; nothing is done twice.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
+}

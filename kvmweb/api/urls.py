@@ -1,0 +1,34 @@
+"""/api/v1/: every resource, the schema and its readable form."""
+
+from __future__ import annotations
+
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.routers import SimpleRouter
+
+from kvmweb.api.docs import Docs
+from kvmweb.api.views import NothingHere
+from kvmweb.hosts.api import Hosts, PublicAddresses
+from kvmweb.jobs.api import Jobs
+from kvmweb.projects.api import Projects
+from networks.api import Forwards, Networks, Reservations
+from vms.api import Images, Vms
+
+router = SimpleRouter(use_regex_path=False)
+router.register("hosts", Hosts, "host")
+router.register("public-addresses", PublicAddresses, "public-address")
+router.register("networks", Networks, "network")
+router.register("reservations", Reservations, "reservation")
+router.register("forwards", Forwards, "forward")
+router.register("images", Images, "image")
+router.register("vms", Vms, "vm")
+router.register("jobs", Jobs, "job")
+router.register("projects", Projects, "project")
+
+app_name = "api"
+urlpatterns = [
+    path("", include(router.urls)),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", Docs.as_view(), name="docs"),
+    re_path(r"", NothingHere.as_view()),
+]

@@ -1,0 +1,68 @@
+"""REST: hosts and public addresses, for operators to read."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+from rest_framework import serializers
+
+from kvmweb.api.fields import Filters, Shown, StateField
+from kvmweb.api.views import Resource
+from kvmweb.hosts.models import Host, PublicAddress
+
+
+class PublicAddressShown(Shown):
+    id = serializers.UUIDField(source="uuid")
+    host = serializers.UUIDField(source="host.uuid")
+    address = serializers.IPAddressField(protocol="ipv4")
+    is_default = serializers.BooleanField()
+    first_port = serializers.IntegerField(help_text="Free ports are picked from here …")
+    last_port = serializers.IntegerField(help_text="… to here.")
+
+
+class HostShown(Shown):
+    id = serializers.UUIDField(source="uuid")
+    name = serializers.CharField()
+    state = StateField()
+    maintenance = serializers.BooleanField()
+    accelerator = serializers.ChoiceField(Host.Accelerator.choices)
+    reserved_ports = serializers.ListField(child=serializers.IntegerField())
+    public_addresses = PublicAddressShown(many=True)
+    facts = serializers.DictField(help_text="What its monitor saw last.")
+    facts_at = serializers.DateTimeField(allow_null=True)
+    monitor_seen_at = serializers.DateTimeField(allow_null=True)
+    net_seen_at = serializers.DateTimeField(allow_null=True)
+    vm_seen_at = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+
+class HostFilter(Filters):
+    maintenance = filters.BooleanFilter("maintenance")
+    search = filters.CharFilter("name", "icontains", help_text="Part of the name.")
+
+
+class Hosts(Resource):
+    """KVM hosts. Others than operators see none."""
+
+    model = Host
+    serializer_class = HostShown
+    filterset_class = HostFilter
+
+    def shown(self, rows: QuerySet[Host]) -> QuerySet[Host]:
+        return rows.prefetch_related("public_addresses__host")
+
+
+class PublicAddressFilter(Filters):
+    host = filters.UUIDFilter("host__uuid")
+    search = filters.CharFilter("address", "icontains", help_text="Part of the address.")
+
+
+class PublicAddresses(Resource):
+    """Addresses of hosts that the outside can reach. Others than operators see none."""
+
+    model = PublicAddress
+    serializer_class = PublicAddressShown
+    filterset_class = PublicAddressFilter
+
+    def shown(self, rows: QuerySet[PublicAddress]) -> QuerySet[PublicAddress]:
+        return rows.select_related("host")

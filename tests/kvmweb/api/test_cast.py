@@ -1,0 +1,198 @@
+"""Every route is tried by everybody. A route that is not in the table fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+
+from kvmweb.api.urls import router, urlpatterns
+from kvmweb.hosts.models import Host, PublicAddress
+from kvmweb.projects.models import Project
+from networks.models import Forward, Network, Reservation
+from tests.kvmweb.api.conftest import Program
+from vms.models import Image, Vm
+
+pytestmark = pytest.mark.db
+
+WHO = ("alice", "bob", "mallory", "olga", "anonymous")
+EVERYBODY = (200, 200, 200, 200, 401)
+OPERATORS = (404, 404, 404, 200, 401)
+READ = (200, 200, 404, 200, 401)
+CHANGE = (202, 403, 404, 202, 401)
+# What a body names and a stranger cannot see is wrong input, not a missing page.
+ADD = (202, 403, 400, 202, 401)
+OPEN = (200, 200, 200, 200, 200)
+
+
+@dataclass(frozen=True)
+class World:
+    """What every route is tried on."""
+
+    users: dict[str, User | None]
+    project: Project
+    host: Host
+    public: PublicAddress
+    image: Image
+    vm: Vm
+    network: Network
+    reservation: Reservation
+    forward: Forward
+
+    def uuid(self, kind: str) -> str:
+        subject = {
+            "host": self.host,
+            "public-address": self.public,
+            "network": self.network,
+            "reservation": self.reservation,
+            "forward": self.forward,
+            "image": self.image,
+            "vm": self.vm,
+            "job": self.network.job,
+            "project": self.project,
+        }[kind]
+        return str(subject.uuid)  # type: ignore[union-attr]
+
+
+Body = Callable[[World], dict[str, Any]]
+
+
+def nothing(_world: World) -> dict[str, Any]:
+    return {}
+
+
+ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
+    "get host-list": (EVERYBODY, nothing),
+    "get host-detail": (OPERATORS, nothing),
+    "get public-address-list": (EVERYBODY, nothing),
+    "get public-address-detail": (OPERATORS, nothing),
+    "get network-list": (EVERYBODY, nothing),
+    "post network-list": (ADD, lambda w: {"name": "n2", "project": str(w.project.uuid)}),
+    "get network-detail": (READ, nothing),
+    "patch network-detail": (CHANGE, lambda _: {"name": "office"}),
+    # It is in use: who may delete it is told so.
+    "delete network-detail": ((409, 403, 404, 409, 401), nothing),
+    "post network-repair": (CHANGE, nothing),
+    "get reservation-list": (EVERYBODY, nothing),
+    "post reservation-list": (ADD, lambda w: {"name": "r2", "network": w.uuid("network")}),
+    "get reservation-detail": (READ, nothing),
+    "delete reservation-detail": ((409, 403, 404, 409, 401), nothing),
+    "get forward-list": (EVERYBODY, nothing),
+    "post forward-list": (ADD, lambda w: {"vm": w.uuid("vm"), "target_port": 80}),
+    "get forward-detail": (READ, nothing),
+    "patch forward-detail": (CHANGE, lambda _: {"target_port": 2222}),
+    "delete forward-detail": (CHANGE, nothing),
+    "get image-list": (EVERYBODY, nothing),
+    "get image-detail": (EVERYBODY, nothing),
+    "get vm-list": (EVERYBODY, nothing),
+    "post vm-list": (
+        ADD,
+        lambda w: {"name": "v2", "network": w.uuid("network"), "image": w.uuid("image")},
+    ),
+    "get vm-detail": (READ, nothing),
+    "patch vm-detail": (CHANGE, lambda _: {"memory_mib": 1024}),
+    "delete vm-detail": (CHANGE, nothing),
+    "post vm-start": (CHANGE, nothing),
+    "post vm-stop": (CHANGE, nothing),
+    "post vm-force-off": (CHANGE, nothing),
+    "post vm-repair": (CHANGE, nothing),
+    "get job-list": (EVERYBODY, nothing),
+    "get job-detail": (READ, nothing),
+    "post job-retry": (CHANGE, nothing),
+    "get project-list": (EVERYBODY, nothing),
+    "post project-list": ((201, 201, 201, 201, 401), lambda _: {"name": "Shop"}),
+    "get project-detail": (READ, nothing),
+}
+PAGES = {"schema": OPEN, "docs": OPEN}
+# Lists of what belongs to a project; a stranger's are empty.
+OF_PROJECTS = ("network", "reservation", "forward", "vm", "job")
+
+
+def routes() -> Iterator[tuple[str, str, bool]]:
+    """Method, name, and whether it is about one object: of every route of the API."""
+    for pattern in router.urls:
+        about_one = "uuid" in pattern.pattern.converters
+        for method in pattern.callback.actions:  # type: ignore[union-attr]
+            if method != "head":
+                yield method, str(pattern.name), about_one
+
+
+@pytest.fixture
+def world(
+    alice: User,
+    bob: User,
+    mallory: User,
+    olga: User,
+    project: Project,
+    host: Host,
+    public_address: PublicAddress,
+    image: Image,
+    vm: Vm,
+    reservation: Reservation,
+    forward: Forward,
+) -> World:
+    users = {"alice": alice, "bob": bob, "mallory": mallory, "olga": olga, "anonymous": None}
+    network = reservation.network
+    network.refresh_from_db()
+    return World(users, project, host, public_address, image, vm, network, reservation, forward)
+
+
+def test_every_route_is_in_the_table() -> None:
+    assert {f"{method} {name}" for method, name, _ in routes()} == set(ROUTES)
+    others = {pattern.name for pattern in urlpatterns if getattr(pattern, "name", None)}
+    assert others == set(PAGES)
+
+
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize(("method", "name", "about_one"), list(routes()))
+def test_everybody_gets_the_answer_that_is_theirs(
+    world: World, who: str, method: str, name: str, about_one: bool
+) -> None:
+    expected, body = ROUTES[f"{method} {name}"]
+    uuid = world.uuid(name.rpartition("-")[0].removesuffix("-force")) if about_one else None
+    path = reverse(f"api:{name}", kwargs={"uuid": uuid} if uuid else None)
+    program = Program(world.users[who])
+    relative = path.removeprefix("/api/v1/")
+    answer = program.ask(method, relative, None if method == "get" else body(world))
+    assert answer.status_code == expected[WHO.index(who)], answer.data
+    if answer.status_code == 202:
+        assert answer.headers["Location"].startswith("/api/v1/jobs/")
+        assert program.client.get(answer.headers["Location"]).status_code == 200
+    if answer.status_code >= 400:
+        assert set(answer.data) >= {"code", "message", "field", "remedy"}
+        assert answer.data["message"]
+
+
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_about_the_api_are_open(world: World, who: str, name: str) -> None:
+    answer = Program(world.users[who]).client.get(reverse(f"api:{name}"))
+    assert answer.status_code == PAGES[name][WHO.index(who)]
+
+
+@pytest.mark.parametrize("kind", OF_PROJECTS)
+def test_lists_show_members_what_is_theirs_and_strangers_nothing(world: World, kind: str) -> None:
+    seen = {}
+    for who in ("alice", "bob", "mallory", "olga"):
+        answer = Program(world.users[who]).client.get(reverse(f"api:{kind}-list"))
+        seen[who] = len(answer.data["results"])
+    assert seen["alice"] == seen["bob"] == seen["olga"] > 0
+    assert seen["mallory"] == 0
+
+
+@pytest.mark.parametrize("kind", ["host", "public-address"])
+def test_only_operators_see_hosts(world: World, kind: str) -> None:
+    seen = {
+        who: len(Program(world.users[who]).client.get(reverse(f"api:{kind}-list")).data["results"])
+        for who in ("alice", "bob", "mallory", "olga")
+    }
+    assert seen == {"alice": 0, "bob": 0, "mallory": 0, "olga": 1}
+
+
+def test_strangers_see_no_project_of_others(world: World) -> None:
+    answer = Program(world.users["mallory"]).get("projects/")
+    assert [entry["name"] for entry in answer.data["results"]] == ["mallory"]

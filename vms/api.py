@@ -1,0 +1,266 @@
+"""REST: images and VMs."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from kvmweb.api.fields import Body, Filters, Nothing, PortField, Shown, StateField
+from kvmweb.api.once import once
+from kvmweb.api.schema import starts, takes
+from kvmweb.api.views import Resource, actor_of
+from networks.models import Forward, Network
+from vms import actions
+from vms.models import Image, Vm
+
+# What a PositiveIntegerField of PostgreSQL holds; real limits are the host's and the image's.
+LARGEST = 2**31 - 1
+
+
+class ImageShown(Shown):
+    id = serializers.UUIDField(source="uuid")
+    name = serializers.CharField()
+    description = serializers.CharField()
+    project = serializers.UUIDField(
+        source="project.uuid", allow_null=True, help_text="Null: everybody may use it."
+    )
+    sha256 = serializers.CharField()
+    size_bytes = serializers.IntegerField()
+    virtual_size_bytes = serializers.IntegerField()
+    min_disk_gib = serializers.IntegerField()
+    min_memory_mib = serializers.IntegerField()
+    default_user = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class ImageFilter(Filters):
+    project = filters.UUIDFilter("project__uuid")
+    search = filters.CharFilter("name", "icontains", help_text="Part of the name.")
+
+
+class Images(Resource):
+    """What VMs are made from."""
+
+    model = Image
+    serializer_class = ImageShown
+    filterset_class = ImageFilter
+
+    def shown(self, rows: QuerySet[Image]) -> QuerySet[Image]:
+        return rows.select_related("project")
+
+
+class NicShown(Shown):
+    id = serializers.UUIDField(source="uuid")
+    network = serializers.UUIDField(source="reservation.network.uuid")
+    reservation = serializers.UUIDField(source="reservation.uuid")
+    mac = serializers.CharField(source="reservation.mac")
+    address = serializers.CharField(source="reservation.address")
+
+
+class DiskShown(Shown):
+    id = serializers.UUIDField(source="uuid")
+    size_gib = serializers.IntegerField()
+
+
+class OpenPortShown(Shown):
+    id = serializers.UUIDField(source="uuid")
+    protocol = serializers.ChoiceField(Forward.Protocol.choices)
+    public_endpoint = serializers.CharField()
+    public_port = serializers.IntegerField()
+    target_port = serializers.IntegerField()
+
+
+class VmShown(Shown):
+    id = serializers.UUIDField(source="uuid")
+    name = serializers.CharField()
+    project = serializers.UUIDField(source="project.uuid")
+    host = serializers.UUIDField(source="host.uuid")
+    image = serializers.UUIDField(source="image.uuid")
+    vcpus = serializers.IntegerField()
+    memory_mib = serializers.IntegerField()
+    disks = DiskShown(many=True)
+    nics = NicShown(many=True)
+    ssh_keys = serializers.ListField(child=serializers.CharField())
+    power = serializers.ChoiceField(Vm.Power.choices, help_text="What was asked for.")
+    state = StateField()
+    power_reason = serializers.CharField(help_text="Why it is in this state, if the host knows.")
+    restart_needed = serializers.BooleanField(help_text="A change waits for the next start.")
+    address = serializers.CharField(help_text="The address of the first NIC; may be empty.")
+    forwards = serializers.SerializerMethodField()
+    public_endpoint = serializers.SerializerMethodField(help_text="The first of them, or null.")
+    public_endpoints = serializers.SerializerMethodField()
+    job = serializers.UUIDField(source="job.uuid", allow_null=True, help_text="The newest job.")
+    created_at = serializers.DateTimeField()
+
+    @extend_schema_field(OpenPortShown(many=True))
+    def get_forwards(self, vm: Vm) -> list[dict[str, Any]]:
+        return [dict(OpenPortShown(forward).data) for forward in _open_forwards(vm)]
+
+    def get_public_endpoint(self, vm: Vm) -> str | None:
+        return next(iter(self.get_public_endpoints(vm)), None)
+
+    def get_public_endpoints(self, vm: Vm) -> list[str]:
+        return [forward.public_endpoint for forward in _open_forwards(vm)]
+
+
+def _open_forwards(vm: Vm) -> list[Forward]:
+    return [
+        forward
+        for reservation in vm.reservations
+        for forward in reservation.open_forwards  # type: ignore[attr-defined]
+    ]
+
+
+class NetworkOfVm(Body):
+    """A network to be made together with the VM."""
+
+    name = serializers.CharField()
+    ipv4_subnet = serializers.CharField(default="", allow_blank=True)
+    mode = serializers.ChoiceField(Network.Mode.choices, default=Network.Mode.NAT)
+
+
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "format": "uuid"},
+            {
+                "type": "object",
+                "description": "A network to be made together with the VM.",
+                "properties": {
+                    "name": {"type": "string"},
+                    "ipv4_subnet": {"type": "string"},
+                    "mode": {"type": "string", "enum": Network.Mode.values},
+                },
+                "required": ["name"],
+                "additionalProperties": False,
+            },
+        ]
+    }
+)
+class NetworkField(serializers.Field[Any, Any, Any, Any]):
+    """A network's UUID, or a network to be made."""
+
+    def to_internal_value(self, data: Any) -> UUID | actions.NewNetwork:
+        if isinstance(data, dict):
+            return actions.NewNetwork(**NetworkOfVm().run_validation(data))
+        return cast("UUID", serializers.UUIDField().run_validation(data))
+
+
+class ForwardOfVm(Body):
+    """A forward to be opened together with the VM."""
+
+    protocol = serializers.ChoiceField(Forward.Protocol.choices, default=Forward.Protocol.TCP)
+    public_port = PortField(
+        default=None, allow_null=True, help_text="A free one is picked when absent."
+    )
+    target_port = PortField()
+    note = serializers.CharField(default="", allow_blank=True, max_length=200)
+
+
+class NewVm(Body):
+    name = serializers.CharField(help_text="A host name label: a-z, 0-9 and -.")
+    network = NetworkField()
+    image = serializers.CharField(help_text="An image's UUID or its name.")
+    vcpus = serializers.IntegerField(default=1, min_value=1, max_value=LARGEST)
+    memory_mib = serializers.IntegerField(default=512, min_value=1, max_value=LARGEST)
+    disk_gib = serializers.IntegerField(
+        default=None,
+        allow_null=True,
+        min_value=1,
+        max_value=LARGEST,
+        help_text="As large as the image when absent.",
+    )
+    ssh_keys = serializers.ListField(child=serializers.CharField(), default=list)
+    user_data = serializers.CharField(
+        default="", allow_blank=True, trim_whitespace=False, help_text="A script or #cloud-config."
+    )
+    forwards = ForwardOfVm(many=True, default=list)
+    project = serializers.UUIDField(
+        default=None, allow_null=True, help_text="The network's, or your own, when absent."
+    )
+    host = serializers.UUIDField(
+        default=None, allow_null=True, help_text="For a VM with a new network."
+    )
+
+
+class VmChange(Body):
+    vcpus = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST)
+    memory_mib = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST)
+
+
+class VmFilter(Filters):
+    project = filters.UUIDFilter("project__uuid")
+    host = filters.UUIDFilter("host__uuid")
+    network = filters.UUIDFilter("nics__reservation__network__uuid", distinct=True)
+    image = filters.UUIDFilter("image__uuid")
+    power = filters.ChoiceFilter(choices=Vm.Power.choices)
+    search = filters.CharFilter("name", "icontains", help_text="Part of the name.")
+
+
+class Vms(Resource):
+    """Virtual machines."""
+
+    model = Vm
+    serializer_class = VmShown
+    filterset_class = VmFilter
+
+    @takes(NewVm, VmShown)
+    @once
+    def create(self, request: Request) -> Response:
+        """Create a VM; on request its network and forwards with it, or nothing at all."""
+        body = self.body(NewVm)
+        forwards = [actions.NewForward(**forward) for forward in body.pop("forwards")]
+        wanted = actions.NewVm(**body, forwards=forwards)
+        return self.accepted(actions.create_vm(actor_of(request), wanted))
+
+    @takes(VmChange, VmShown)
+    def partial_update(self, request: Request, uuid: UUID) -> Response:
+        """Resize a VM; a running guest keeps its size until it is next started."""
+        return self.accepted(actions.change_vm(actor_of(request), uuid, **self.change(VmChange)))
+
+    @starts(VmShown)
+    def destroy(self, request: Request, uuid: UUID) -> Response:
+        """Delete a VM with its disks, addresses and forwards."""
+        return self.accepted(actions.delete_vm(actor_of(request), uuid))
+
+    @starts(VmShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def start(self, request: Request, uuid: UUID) -> Response:
+        """Start a VM."""
+        return self._power(request, uuid, Vm.Power.ON)
+
+    @starts(VmShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def stop(self, request: Request, uuid: UUID) -> Response:
+        """Ask the guest to shut down (ACPI)."""
+        return self._power(request, uuid, Vm.Power.OFF)
+
+    @starts(VmShown)
+    @action(detail=True, methods=["post"], url_path="force-off")
+    @once
+    def force_off(self, request: Request, uuid: UUID) -> Response:
+        """Pull the plug; what the guest has not written to its disk is lost."""
+        return self._power(request, uuid, Vm.Power.OFF, force=True)
+
+    def _power(self, request: Request, uuid: UUID, power: str, *, force: bool = False) -> Response:
+        self.body(Nothing)
+        return self.accepted(actions.set_power(actor_of(request), uuid, power, force=force))
+
+    @starts(VmShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def repair(self, request: Request, uuid: UUID) -> Response:
+        """Send the VM to its host again; whatever differs there is put right."""
+        self.body(Nothing)
+        actions.repair_vm(actor_of(request), uuid)
+        return self.accepted(self.displayed(uuid))
