@@ -11,7 +11,10 @@ Accelerator = Literal["auto", "kvm", "tcg"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRef:
-    """An image by its content. `source` is where the host fetches it from once: an absolute path or an http(s) URL."""
+    """An image by its content.
+
+    `source` is where the host fetches it from once: an absolute path or an http(s) URL.
+    """
 
     id: str
     name: str
@@ -42,7 +45,10 @@ class NicSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedSpec:
-    """The NoCloud seed (cloud-init, datasource NoCloud). `password_hash` is crypt(5), never the password."""
+    """The NoCloud seed (cloud-init, datasource NoCloud).
+
+    `password_hash` is crypt(5), never the password.
+    """
 
     instance_id: str
     hostname: str
@@ -55,9 +61,9 @@ class SeedSpec:
 class VmSpec:
     """All of one VM on one host.
 
-    `domain` is its libvirt name, readable and unique on the host; `subject` is the libvirt UUID too. With `power="off"`
-    a running guest is asked by ACPI; `force` pulls the plug instead. `accelerator="auto"` takes what the host found
-    by trying.
+    `domain` is its libvirt name, readable and unique on the host; `subject` is the libvirt UUID
+    too. With `power="off"` a running guest is asked by ACPI; `force` pulls the plug instead.
+    `accelerator="auto"` takes what the host found by trying.
     """
 
     subject: str

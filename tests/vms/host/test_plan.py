@@ -1,0 +1,208 @@
+"""The planner: after its operations there is nothing left to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.vms.host.vm_cases import IMAGE, LAYOUT, NIC, SEED, vm
+from vms.host import cloud_init, domain_xml
+from vms.host.layout import SERIAL_LOG
+from vms.host.plan import (
+    GIB,
+    CannotShrink,
+    CreateDisk,
+    DefineDomain,
+    DeleteDisk,
+    DeleteFile,
+    DeleteSeed,
+    DestroyDomain,
+    DiskMissing,
+    DomainState,
+    FetchImage,
+    GrowDisk,
+    Op,
+    PowerState,
+    RedefineDomain,
+    ResumeDomain,
+    ShutdownDomain,
+    StartDomain,
+    UndefineDomain,
+    VmState,
+    WriteSeed,
+    plan,
+    restart_needed,
+)
+from vms.host.spec import DiskSpec, VmSpec
+
+pytestmark = pytest.mark.pure
+
+NOTHING = VmState(layout=LAYOUT, accelerator="tcg")
+
+
+def done(state: VmState, op: Op) -> VmState:  # noqa: C901 — one case for each operation
+    """The toy host after `op`."""
+    domain, files = state.domain, dict(state.files)
+    match op:
+        case FetchImage(image=image):
+            return replace(state, images=state.images | {image.sha256})
+        case CreateDisk(disk=disk) | GrowDisk(disk=disk):
+            files[LAYOUT.disk(disk.id).name] = disk.size_gib * GIB
+        case WriteSeed(seed=seed):
+            files[LAYOUT.seed.name] = 1
+            state = replace(state, seed=cloud_init.digest(seed))
+        case DefineDomain(xml=xml):
+            domain = DomainState(state="off", xml=xml)
+        case RedefineDomain(xml=xml):
+            assert domain is not None
+            domain = replace(domain, xml=xml)
+        case StartDomain() | ResumeDomain():
+            assert domain is not None
+            files[SERIAL_LOG] = 1
+            live = domain.live_xml or domain.xml
+            domain = replace(domain, state="running", live_xml=live)
+        case ShutdownDomain() | DestroyDomain():
+            assert domain is not None
+            domain = replace(domain, state="off", live_xml="") if domain.xml else None
+        case UndefineDomain():
+            domain = None
+        case DeleteDisk(id=disk_id):
+            del files[LAYOUT.disk(disk_id).name]
+        case DeleteSeed():
+            del files[LAYOUT.seed.name]
+            state = replace(state, seed="")
+        case DeleteFile(file=file):
+            del files[file]
+    return replace(state, domain=domain, files=files)
+
+
+def applied(spec: VmSpec, state: VmState) -> VmState:
+    for op in plan(spec, state):
+        state = done(state, op)
+    return state
+
+
+specs = st.builds(
+    lambda disks, nics, seed, **rest: vm(
+        disks=tuple(
+            DiskSpec(id=f"d{number}", size_gib=2, image=IMAGE if number == 0 else None)
+            for number in disks
+        ),
+        nics=tuple(replace(NIC, mac=f"52:54:00:00:00:0{n}", tap=f"kt{n}") for n in nics),
+        seed=seed,
+        **rest,
+    ),
+    disks=st.sets(st.integers(0, 3)).map(sorted),
+    nics=st.sets(st.integers(1, 3)).map(sorted),
+    seed=st.sampled_from([None, SEED, replace(SEED, hostname="other")]),
+    present=st.booleans(),
+    power=st.sampled_from(["on", "off"]),
+    force=st.booleans(),
+    vcpus=st.integers(1, 4),
+    memory_mib=st.sampled_from([96, 128]),
+    accelerator=st.sampled_from(["auto", "kvm", "tcg"]),
+)
+
+
+@given(specs, specs, st.sampled_from(["running", "paused", "crashed", "off"]))
+def test_after_the_plan_nothing_is_left_to_do(
+    before: VmSpec, wanted: VmSpec, power: PowerState
+) -> None:
+    state = applied(before, NOTHING)
+    if state.domain and state.domain.state == "running":
+        live = state.domain.xml if power in {"running", "paused"} else ""
+        state = replace(state, domain=replace(state.domain, state=power, live_xml=live))
+    after = applied(wanted, state)
+    assert plan(wanted, after) == ()
+    if not wanted.present:
+        assert (after.domain, after.files) == (None, {})
+
+
+@given(specs, specs)
+def test_stopping_after_any_operation_and_planning_anew_comes_to_the_same(
+    before: VmSpec, wanted: VmSpec
+) -> None:
+    state = applied(before, NOTHING)
+    for op in plan(wanted, state):
+        state = done(state, op)
+        assert plan(wanted, applied(wanted, state)) == ()
+
+
+def test_a_new_vm_is_made_in_order_and_started_last() -> None:
+    kinds = [type(op) for op in plan(vm(), NOTHING)]
+    assert kinds == [FetchImage, CreateDisk, WriteSeed, DefineDomain, StartDomain]
+
+
+def test_a_running_guest_is_not_touched_by_more_memory_but_needs_a_restart() -> None:
+    running = applied(vm(), NOTHING)
+    bigger = vm(memory_mib=256, vcpus=2)
+    (op,) = plan(bigger, running)
+    assert isinstance(op, RedefineDomain)
+    assert op.sentence == "Changed the definition of hello; takes effect when it next starts"
+    after = applied(bigger, running)
+    assert restart_needed(bigger, after)
+    assert not restart_needed(vm(), running)
+    assert not restart_needed(bigger, applied(vm(memory_mib=256, power="off"), after))
+
+
+def test_a_new_name_needs_no_restart() -> None:
+    running = applied(vm(), NOTHING)
+    assert not restart_needed(vm(name="other", generation=2), running)
+
+
+def test_a_new_generation_alone_changes_nothing() -> None:
+    assert plan(vm(generation=7), applied(vm(), NOTHING)) == ()
+
+
+def test_a_disk_is_never_made_smaller() -> None:
+    state = applied(vm(disks=(DiskSpec(id="d1", size_gib=3),)), NOTHING)
+    with pytest.raises(CannotShrink, match="3 GiB"):
+        plan(vm(disks=(DiskSpec(id="d1", size_gib=2),)), state)
+
+
+def test_a_disk_that_vanished_is_not_made_anew_behind_its_owner() -> None:
+    state = replace(applied(vm(power="off"), NOTHING), files={})
+    with pytest.raises(DiskMissing):
+        plan(vm(), state)
+
+
+def test_a_disk_taken_from_a_running_guest_is_deleted_only_when_it_is_off() -> None:
+    two = (DiskSpec(id="d1", size_gib=1, image=IMAGE), DiskSpec(id="d2", size_gib=1))
+    running = applied(vm(disks=two), NOTHING)
+    ops = plan(vm(), running)
+    assert [type(op) for op in ops] == [RedefineDomain]
+    ops = plan(vm(power="off"), running)
+    assert [type(op) for op in ops] == [ShutdownDomain, RedefineDomain, DeleteDisk]
+
+
+def test_force_pulls_the_plug_and_its_absence_does_not() -> None:
+    running = applied(vm(), NOTHING)
+    assert [type(op) for op in plan(vm(power="off"), running)] == [ShutdownDomain]
+    assert [type(op) for op in plan(vm(power="off", force=True), running)] == [DestroyDomain]
+
+
+def test_deleting_removes_domain_and_every_file() -> None:
+    state = applied(vm(), NOTHING)
+    kinds = [type(op) for op in plan(vm(present=False), state)]
+    assert kinds == [DestroyDomain, UndefineDomain, DeleteDisk, DeleteSeed, DeleteFile]
+    assert plan(vm(present=False), NOTHING) == ()
+
+
+def test_what_an_operator_added_by_hand_stays() -> None:
+    state = applied(vm(power="off"), NOTHING)
+    assert state.domain is not None
+    root = domain_xml.parse(state.domain.xml)
+    devices = root.find("devices")
+    assert devices is not None
+    devices.append(domain_xml.parse("<watchdog model='i6300esb' action='reset'/>"))
+    root.append(domain_xml.parse("<on_lockfailure>pause</on_lockfailure>"))
+    by_hand = domain_xml.printed(root)
+    state = replace(state, domain=replace(state.domain, xml=by_hand))
+    assert plan(vm(power="off"), state) == ()
+    (op,) = plan(vm(power="off", memory_mib=512), state)
+    assert isinstance(op, RedefineDomain)
+    assert "i6300esb" in op.xml
+    assert "<on_lockfailure>pause<" in op.xml

@@ -1,0 +1,81 @@
+"""The NoCloud seed: read back from the ISO as a guest would."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pycdlib
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.vms.host.vm_cases import SEED
+from vms.host import cloud_init
+from vms.host.drivers import seed as seeds
+from vms.host.spec import SeedSpec
+
+pytestmark = pytest.mark.pure
+
+
+def read_back(image: bytes) -> dict[str, str]:
+    iso = pycdlib.PyCdlib()
+    iso.open_fp(io.BytesIO(image))
+    assert iso.pvd.volume_identifier.decode().strip() == "cidata"
+    texts = {}
+    for name in ("meta-data", "user-data", "vendor-data"):
+        content = io.BytesIO()
+        iso.get_file_from_iso_fp(content, joliet_path=f"/{name}")
+        again = io.BytesIO()
+        iso.get_file_from_iso_fp(again, rr_path=f"/{name}")
+        assert again.getvalue() == content.getvalue()
+        texts[name] = content.getvalue().decode()
+    iso.close()
+    return texts
+
+
+@given(
+    st.builds(
+        SeedSpec,
+        instance_id=st.text(max_size=40),
+        hostname=st.text(max_size=63),
+        ssh_keys=st.lists(st.text(max_size=100), max_size=3).map(tuple),
+        password_hash=st.text(max_size=100),
+        user_data=st.text(max_size=4000),
+    )
+)
+def test_what_goes_in_comes_out(seed: SeedSpec) -> None:
+    texts = read_back(seeds.image(seed))
+    meta = json.loads(texts["meta-data"])
+    assert (meta["instance-id"], meta["local-hostname"]) == (seed.instance_id, seed.hostname)
+    assert tuple(meta.get("public-keys", ())) == seed.ssh_keys
+    assert texts["user-data"] == (seed.user_data or "#cloud-config\n")
+    assert texts["vendor-data"].startswith("#cloud-config\n")
+
+
+def test_a_hostile_key_stays_one_string() -> None:
+    seed = replace(SEED, ssh_keys=('ssh-ed25519 AAAA "\nruncmd:\n- rm -rf /',))
+    vendor = cloud_init.documents(seed)["vendor-data"]
+    assert [line for line in vendor.splitlines() if line.startswith("runcmd")] == []
+
+
+def test_the_password_is_set_for_the_images_own_user_and_does_not_expire() -> None:
+    vendor = cloud_init.documents(replace(SEED, password_hash="$6$salt$hash"))["vendor-data"]
+    assert 'password: "$6$salt$hash"\nchpasswd:\n  expire: false\nssh_pwauth: true\n' in vendor
+
+
+def test_the_users_data_is_handed_on_as_it_is() -> None:
+    script = "#!/bin/sh\necho hello\n"
+    assert cloud_init.documents(replace(SEED, user_data=script))["user-data"] == script
+
+
+def test_only_root_may_read_the_file_and_its_content_is_told_by_its_digest(tmp_path: Path) -> None:
+    path = tmp_path / "seed.iso"
+    assert seeds.read_digest(path) == ""
+    seeds.write(path, SEED)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert seeds.read_digest(path) == cloud_init.digest(SEED)
+    assert cloud_init.digest(replace(SEED, hostname="x")) != cloud_init.digest(SEED)

@@ -1,0 +1,223 @@
+"""libvirt, behind one typed adapter: the only place that calls it for the VM worker.
+
+libvirt has no time-outs of its own against a libvirtd that hangs, so each call runs in a thread
+and is given up at its deadline; what it left behind is dropped and the next call connects anew. A
+connection is opened when first needed and never carried across a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import libvirt
+
+from kvmweb.core.errors import HostBusy, HostError
+from vms.host.drivers.failures import start_error, translated
+from vms.host.plan import DomainState, PowerState
+
+T = TypeVar("T")
+
+CALL_SECONDS = 20.0
+START_SECONDS = 120.0
+_STATES: dict[int, PowerState] = {
+    libvirt.VIR_DOMAIN_NOSTATE: "running",
+    libvirt.VIR_DOMAIN_RUNNING: "running",
+    libvirt.VIR_DOMAIN_BLOCKED: "running",
+    libvirt.VIR_DOMAIN_PAUSED: "paused",
+    libvirt.VIR_DOMAIN_PMSUSPENDED: "paused",
+    libvirt.VIR_DOMAIN_SHUTDOWN: "stopping",
+    libvirt.VIR_DOMAIN_SHUTOFF: "off",
+    libvirt.VIR_DOMAIN_CRASHED: "crashed",
+}
+_GONE = frozenset({libvirt.VIR_ERR_NO_DOMAIN})
+_UNDEFINE_FLAGS = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+)
+
+
+def quiet() -> None:
+    """Keep libvirt from printing each error to stderr; they are raised as well."""
+    libvirt.registerErrorHandler(lambda *_: None, None)
+
+
+def power_state(number: int) -> PowerState:
+    """The state of virDomainState `number`."""
+    return _STATES.get(number, "off")
+
+
+class Domains:
+    """The domains of one libvirtd. Every method raises HostBusy when its deadline (s) passes."""
+
+    def __init__(self, uri: str, *, call_seconds: float = CALL_SECONDS) -> None:
+        self._uri = uri
+        self._call_seconds = call_seconds
+        self._connection: Any = None
+        self._owner = 0
+        quiet()
+
+    def close(self) -> None:
+        """Drop the connection; the next call opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None and self._owner == os.getpid():
+            with suppress(libvirt.libvirtError, HostBusy):
+                self._within(5.0, connection.close)
+
+    def find(self, subject: str) -> DomainState | None:
+        """The domain with this UUID; None when there is none."""
+        return self._with_domain(subject, _read)
+
+    def define(self, xml: str) -> None:
+        """Define or redefine, checked against libvirt's own schema."""
+        flags = libvirt.VIR_DOMAIN_DEFINE_VALIDATE
+        self._call(lambda connection: connection.defineXMLFlags(xml, flags))
+
+    def start(self, subject: str) -> None:
+        """Start; already running is success."""
+
+        def create(domain: Any) -> None:
+            try:
+                domain.create()
+            except libvirt.libvirtError as error:
+                if not domain.isActive():
+                    raise start_error(error) from error
+
+        self._existing(subject, create, START_SECONDS)
+
+    def resume(self, subject: str) -> None:
+        self._existing(subject, lambda domain: domain.resume())
+
+    def press_power_button(self, subject: str) -> None:
+        """Ask the guest by ACPI to shut down; it may take its time or not listen at all."""
+        self._if_active(
+            subject, lambda domain: domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+        )
+
+    def destroy(self, subject: str) -> None:
+        """Pull the plug; already off or gone is success."""
+        self._if_active(subject, lambda domain: domain.destroy())
+
+    def undefine(self, subject: str) -> None:
+        """Forget it with its saved state and firmware variables; already gone is success."""
+        self._with_domain(subject, lambda domain: domain.undefineFlags(_UNDEFINE_FLAGS))
+
+    def set_autostart(self, subject: str, *, on: bool) -> None:
+        self._existing(subject, lambda domain: domain.setAutostart(int(on)))
+
+    def state(self, subject: str) -> PowerState | None:
+        return self._with_domain(subject, lambda domain: power_state(domain.state()[0]))
+
+    def versions(self) -> tuple[int, int]:
+        """libvirt's and QEMU's, each 1000000 * major + 1000 * minor + release."""
+        return self._call(lambda connection: (connection.getLibVersion(), connection.getVersion()))
+
+    def ask(self, question: Callable[[Any], T]) -> T:
+        """Put any question to the connection, under the usual deadline."""
+        return self._call(question)
+
+    def _if_active(self, subject: str, action: Callable[[Any], object]) -> None:
+        def act(domain: Any) -> None:
+            try:
+                action(domain)
+            except libvirt.libvirtError:
+                if domain.isActive():
+                    raise
+
+        self._with_domain(subject, act)
+
+    def _existing(
+        self, subject: str, action: Callable[[Any], object], seconds: float | None = None
+    ) -> None:
+        self._call(lambda connection: action(connection.lookupByUUIDString(subject)), seconds)
+
+    def _with_domain(self, subject: str, question: Callable[[Any], T]) -> T | None:
+        def ask(connection: Any) -> T | None:
+            try:
+                return question(connection.lookupByUUIDString(subject))
+            except libvirt.libvirtError as error:
+                if error.get_error_code() in _GONE:
+                    return None
+                raise
+
+        return self._call(ask)
+
+    def _call(self, question: Callable[[Any], T], seconds: float | None = None) -> T:
+        seconds = self._call_seconds if seconds is None else seconds
+        try:
+            return self._within(seconds, lambda: question(self._connected()))
+        except libvirt.libvirtError as error:
+            raise self._forgotten_if_lost(translated(error)) from error
+
+    def _connected(self) -> Any:
+        if self._connection is None or self._owner != os.getpid() or not self._connection.isAlive():
+            self._connection = libvirt.open(self._uri)
+            self._owner = os.getpid()
+        return self._connection
+
+    def _forgotten_if_lost(self, error: HostError) -> HostError:
+        if isinstance(error, HostBusy):
+            self._connection = None
+        return error
+
+    def _within(self, seconds: float, work: Callable[[], T]) -> T:
+        answers: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+        def run() -> None:
+            try:
+                answers.put((work(), None))
+            except BaseException as error:
+                answers.put((None, error))
+
+        threading.Thread(target=run, daemon=True, name="libvirt-call").start()
+        try:
+            value, error = answers.get(timeout=seconds)
+        except queue.Empty:
+            self._connection = None
+            raise HostBusy(
+                f"libvirt on this host did not answer within {seconds:g} s.",
+                remedy="It is tried again; if it stays so, restart libvirtd on the host.",
+            ) from None
+        if error is not None:
+            raise error
+        return value  # type: ignore[return-value]
+
+
+def _read(domain: Any) -> DomainState:
+    number, reason = domain.state()
+    active = bool(domain.isActive())
+    persistent = bool(domain.isPersistent())
+    inactive = libvirt.VIR_DOMAIN_XML_INACTIVE
+    secure = libvirt.VIR_DOMAIN_XML_SECURE
+    return DomainState(
+        state=power_state(number),
+        reason=reason_text(number, reason),
+        xml=domain.XMLDesc(inactive | secure) if persistent else "",
+        live_xml=domain.XMLDesc(secure) if active else "",
+    )
+
+
+def reason_text(state: int, reason: int) -> str:
+    """Why a domain is in its state, where the reason tells more than the state does."""
+    return _REASONS.get((state, reason), "")
+
+
+_REASONS = {
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR): "A disk could not be written",
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER): "Paused by hand",
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED): "The guest crashed",
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN): "The guest shut down",
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED): "Forced off",
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED): "The guest crashed",
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_FAILED): "QEMU failed",
+    (
+        libvirt.VIR_DOMAIN_CRASHED,
+        libvirt.VIR_DOMAIN_CRASHED_PANICKED,
+    ): "The guest's kernel panicked",
+}

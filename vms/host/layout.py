@@ -1,0 +1,45 @@
+"""Where the files of a VM lie on a host.
+
+Folders may be entered but not listed by others (0711), files are root's alone (0600): libvirt gives
+each to QEMU's user for as long as the guest runs (qemu.conf, `dynamic_ownership`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER_MODE = 0o711
+FILE_MODE = 0o600
+SEED = "seed.iso"
+SERIAL_LOG = "serial.log"
+_DISK_SUFFIX = ".qcow2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The files of one VM, all in `folder`; its images are in `images`, shared with others."""
+
+    folder: Path
+    images: Path
+
+    @property
+    def seed(self) -> Path:
+        return self.folder / SEED
+
+    @property
+    def serial_log(self) -> Path:
+        return self.folder / SERIAL_LOG
+
+    def disk(self, disk: str) -> Path:
+        """The qcow2 file of the disk with this id."""
+        return self.folder / f"{disk}{_DISK_SUFFIX}"
+
+    def image(self, sha256: str) -> Path:
+        """An image in the cache, found by its content."""
+        return self.images / f"{sha256}{_DISK_SUFFIX}"
+
+
+def disk_of(file: str) -> str:
+    """The id of the disk whose file has this name; empty when it is no disk."""
+    return file.removesuffix(_DISK_SUFFIX) if file.endswith(_DISK_SUFFIX) else ""

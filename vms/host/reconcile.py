@@ -1,0 +1,250 @@
+"""Bring a VM to what its spec says: observe, plan, apply, observe again.
+
+Killed at any point, it is finished by running it again. One VM is worked on by one process at a
+time, held by flock(2).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import assert_never
+
+from kvmweb.core.errors import HostBusy, HostError, KvmwebError, NotConverged
+from kvmweb.host.config import HostPaths
+from kvmweb.host.files import locked
+from kvmweb.host.progress import Outcome, Report, Step
+from vms.host import check as specs
+from vms.host.drivers import seed, volumes
+from vms.host.drivers.domains import Domains
+from vms.host.layout import Layout
+from vms.host.plan import (
+    CreateDisk,
+    DefineDomain,
+    DeleteDisk,
+    DeleteFile,
+    DeleteSeed,
+    DestroyDomain,
+    FetchImage,
+    GrowDisk,
+    Op,
+    RedefineDomain,
+    ResumeDomain,
+    RunsUnder,
+    ShutdownDomain,
+    StartDomain,
+    UndefineDomain,
+    VmState,
+    WriteSeed,
+    plan,
+    restart_needed,
+)
+from vms.host.spec import VmSpec
+
+STOP_SECONDS = 60.0
+_PRESS_AGAIN_SECONDS = 10.0
+_POLL_SECONDS = 0.1
+
+
+class DidNotStop(HostError):
+    """The guest was asked to shut down and did not."""
+
+    code = "did_not_stop"
+
+
+class VmReconciler:
+    """`accelerator` answers what guests run under when a spec leaves it to the host.
+
+    `stop_seconds` is how long a guest may take to shut down. `after_op` is called after each
+    operation; tests end the process there.
+    """
+
+    def __init__(
+        self,
+        paths: HostPaths,
+        domains: Domains,
+        *,
+        accelerator: Callable[[], RunsUnder],
+        stop_seconds: float = STOP_SECONDS,
+        after_op: Callable[[Op], None] = lambda _: None,
+    ) -> None:
+        self._paths = paths
+        self._domains = domains
+        self._accelerator = accelerator
+        self._stop_seconds = stop_seconds
+        self._after_op = after_op
+
+    def apply(self, spec: VmSpec, report: Report) -> Outcome:
+        """Make it so. What can be expected to fail comes back as an Outcome, not as an error."""
+        try:
+            specs.refuse_bad(spec)
+            with locked(self._paths.run / "vms" / f"{spec.subject}.lock"):
+                return self._applied(spec, report)
+        except KvmwebError as error:
+            return Outcome(
+                ok=False,
+                generation=spec.generation,
+                code=HostBusy.code if error.retry else error.code,
+                message=error.message,
+                remedy=error.remedy,
+                observed=self._last_seen(spec),
+            )
+
+    def check(self, spec: VmSpec) -> tuple[Op, ...]:
+        """What `apply` would do; nothing is changed."""
+        specs.refuse_bad(spec)
+        return plan(spec, self.observe(spec))
+
+    def restore(self, specifications: Iterable[VmSpec], report: Report) -> list[Outcome]:
+        """Apply all, the one after the other; a failure does not keep the others from it."""
+        return [self.apply(spec, report) for spec in specifications]
+
+    def observe(self, spec: VmSpec) -> VmState:
+        """What there is of this VM."""
+        layout = self.layout(spec.subject)
+        images = {disk.image.sha256 for disk in spec.disks if disk.image}
+        return VmState(
+            layout=layout,
+            accelerator=self._accelerator() if spec.accelerator == "auto" else spec.accelerator,
+            domain=self._domains.find(spec.subject),
+            files=volumes.sizes(layout),
+            seed=seed.read_digest(layout.seed),
+            images=frozenset(sha256 for sha256 in images if layout.image(sha256).exists()),
+        )
+
+    def layout(self, subject: str) -> Layout:
+        """Where this VM's files are."""
+        return Layout(folder=self._paths.disks / subject, images=self._paths.images)
+
+    def _applied(self, spec: VmSpec, report: Report) -> Outcome:
+        state = self.observe(spec)
+        for op in plan(spec, state):
+            self._do(op, spec, state.layout, report)
+            self._after_op(op)
+        if not spec.present:
+            volumes.remove_folder(state.layout)
+        after = self.observe(spec)
+        if rest := plan(spec, after):
+            raise NotConverged("Not done after all: " + "; ".join(op.sentence for op in rest))
+        return Outcome(ok=True, generation=spec.generation, observed=observed(spec, after))
+
+    def _do(self, op: Op, spec: VmSpec, layout: Layout, report: Report) -> None:
+        key = f"vm.{type(op).__name__}.{_object(op)}"
+        try:
+            self._perform(op, spec, layout, lambda step: report(_under(key, step)))
+        except KvmwebError as error:
+            report(Step(key=key, sentence=error.message, state="failed", detail=error.code))
+            raise
+        report(Step(key=key, sentence=op.sentence))
+
+    def _perform(self, op: Op, spec: VmSpec, layout: Layout, report: Report) -> None:
+        match op:
+            case FetchImage() | CreateDisk() | GrowDisk() | WriteSeed():
+                self._fill(op, layout, report)
+            case DeleteDisk() | DeleteSeed() | DeleteFile():
+                volumes.delete_file(layout.folder / _file(op, layout))
+            case DefineDomain() | RedefineDomain():
+                volumes.make_folder(layout)
+                self._domains.define(op.xml)
+            case StartDomain():
+                self._domains.start(spec.subject)
+            case ResumeDomain():
+                self._domains.resume(spec.subject)
+            case ShutdownDomain():
+                self._shut_down(spec, report)
+            case DestroyDomain():
+                self._domains.destroy(spec.subject)
+            case UndefineDomain():
+                self._domains.undefine(spec.subject)
+            case _:
+                assert_never(op)
+
+    def _fill(
+        self, op: FetchImage | CreateDisk | GrowDisk | WriteSeed, layout: Layout, report: Report
+    ) -> None:
+        match op:
+            case FetchImage():
+                copying = f"Copying image {op.image.name}"
+                volumes.fetch_image(
+                    op.image,
+                    layout,
+                    lambda percent: report(
+                        Step(key="", sentence=copying, state="running", percent=percent)
+                    ),
+                    lock_folder=self._paths.run / "images",
+                )
+            case CreateDisk():
+                volumes.create_disk(op.disk, layout)
+            case GrowDisk():
+                volumes.grow_disk(op.disk, layout)
+            case WriteSeed():
+                volumes.make_folder(layout)
+                seed.write(layout.seed, op.seed)
+            case _:
+                assert_never(op)
+
+    def _shut_down(self, spec: VmSpec, report: Report) -> None:
+        """Press the button, and again every 10 s: a guest that still boots ignores the first."""
+        begin = time.monotonic()
+        presses, told = 0, -1
+        while (waited := time.monotonic() - begin) < self._stop_seconds:
+            if waited >= presses * _PRESS_AGAIN_SECONDS:
+                presses += 1
+                self._domains.press_power_button(spec.subject)
+            if self._domains.state(spec.subject) in {"off", "crashed", None}:
+                return
+            if int(waited) != told:
+                told = int(waited)
+                sentence = f"Waiting for {spec.name or spec.domain} to shut down ({told} s)"
+                report(Step(key="", sentence=sentence, state="running"))
+            time.sleep(_POLL_SECONDS)
+        raise DidNotStop(
+            f"{spec.name or spec.domain} did not shut down within {self._stop_seconds:g} s.",
+            remedy="Force it off, or wait and try again.",
+        )
+
+    def _last_seen(self, spec: VmSpec) -> dict[str, object]:
+        """What there is after a failure, if the host can still tell."""
+        try:
+            return observed(spec, self.observe(spec))
+        except (KvmwebError, OSError):
+            return {}
+
+
+def observed(spec: VmSpec, state: VmState) -> dict[str, object]:
+    """What the panel is told of a VM."""
+    if state.domain is None:
+        return {"state": "off", "restart_needed": False}
+    return {
+        "state": state.power,
+        "reason": state.domain.reason,
+        "restart_needed": spec.present and restart_needed(spec, state),
+    }
+
+
+def _object(op: Op) -> str:
+    match op:
+        case FetchImage(image=image):
+            return image.id
+        case CreateDisk(disk=disk) | GrowDisk(disk=disk):
+            return disk.id
+        case DeleteDisk(id=name) | DeleteFile(file=name):
+            return name
+        case _:
+            return ""
+
+
+def _file(op: DeleteDisk | DeleteSeed | DeleteFile, layout: Layout) -> str:
+    match op:
+        case DeleteDisk():
+            return layout.disk(op.id).name
+        case DeleteSeed():
+            return layout.seed.name
+        case DeleteFile():
+            return op.file
+        case _:
+            assert_never(op)
+
+
+def _under(key: str, step: Step) -> Step:
+    return Step(key=key, sentence=step.sentence, state=step.state, percent=step.percent)
