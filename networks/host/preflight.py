@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from kvmweb.core.errors import HostError
+from kvmweb.core.names import BRIDGE_PREFIX, PORT_PREFIX
 from networks.host.drivers.hostfacts import Address, Listener, Route
 from networks.host.spec import ForwardSpec, NetworkSpec
 from networks.host.state import NetworkState
 
 _DEFAULT_PREFIX = 1  # VPNs replace the default route by 0.0.0.0/1 and 128.0.0.0/1
+_BRIDGE = re.compile(rf"{BRIDGE_PREFIX}[0-9a-z]{{1,12}}")
+_PORT = re.compile(rf"{PORT_PREFIX}[0-9a-z]{{1,12}}")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
+_HOSTNAME = re.compile(r"[0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?", re.IGNORECASE)
 _EVERY = "0.0.0.0"  # noqa: S104
 
 
@@ -21,6 +27,21 @@ class Refusal:
 
     code: str
     reason: str
+
+
+def check_form(spec: NetworkSpec) -> None:
+    """Raise `HostError` for names that could mean anything but an interface or a host: they go into
+    file names and into files of dnsmasq."""
+    wrong = [] if _BRIDGE.fullmatch(spec.bridge) else [spec.bridge]
+    for reservation in spec.reservations:
+        if reservation.port and not _PORT.fullmatch(reservation.port):
+            wrong.append(reservation.port)
+        if not _MAC.fullmatch(reservation.mac):
+            wrong.append(reservation.mac)
+        if reservation.hostname and not _HOSTNAME.fullmatch(reservation.hostname):
+            wrong.append(reservation.hostname)
+    if wrong:
+        raise HostError(f"The network cannot have the name {wrong[0]!r}.", code="bad_spec")
 
 
 def check_subnet(

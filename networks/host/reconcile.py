@@ -108,6 +108,7 @@ class NetworkReconciler:
 
     def _converge(self, spec: NetworkSpec, report: Report) -> Refusals:
         """Returns what the host refused, by id; the rest is as the spec says."""
+        preflight.check_form(spec)
         kernel = self._kernel()
         kernel.firewall.claim()
         state = kernel.observe(spec)
