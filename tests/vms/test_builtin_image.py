@@ -50,7 +50,7 @@ class Guest:
         forwards += f",hostfwd=udp:127.0.0.1:{self.echo}-:7"
         self.process = subprocess.Popen(
             [
-                *("qemu-system-x86_64", "-accel", "tcg", "-machine", "pc", "-m", "96"),
+                *("qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", "96"),
                 *("-nodefaults", "-display", "none", "-serial", f"file:{self.log}"),
                 *("-qmp", f"unix:{self._qmp_path},server=on,wait=off"),
                 *("-drive", f"if=virtio,format=qcow2,cache=unsafe,file={disk}"),
