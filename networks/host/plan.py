@@ -165,7 +165,10 @@ def _numbers_to_end(
 def _network_to_end(spec: NetworkSpec, bridge: BridgeState, changed: frozenset[Element]) -> bool:
     if spec.present and bridge.addresses != {gateway(spec)}:
         return True
-    return any(element.name in _SOURCES | {"settled"} for element in changed)
+    return any(
+        element.name in _SOURCES | {"settled"} and element.key[0] == spec.bridge
+        for element in changed
+    )
 
 
 def _destinations(

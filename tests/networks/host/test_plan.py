@@ -1,0 +1,293 @@
+"""The plan as a function: properties over any specs, and the order of what it does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from networks.host.elements import Element
+from networks.host.ops import (
+    AddAddress,
+    AttachPort,
+    BringUp,
+    ChangeElements,
+    CreateBridge,
+    DeleteBridge,
+    EnableForwarding,
+    EndFlows,
+    LoadSkeleton,
+    Op,
+    PassBridged,
+    ReloadDhcp,
+    RemoveAddress,
+    RemoveDhcp,
+    SetBridge,
+    SetSysctl,
+    StartDhcp,
+    WriteDhcp,
+)
+from networks.host.plan import plan
+from networks.host.ruleset import MARKERS, elements
+from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
+from networks.host.state import BRIDGE_SYSCTLS, BridgeFilter, BridgeState, NetworkState, UplinkState
+from tests.networks.host.lab import PUBLIC, SECOND_PUBLIC, absent, forward, network, with_forwards
+
+pytestmark = pytest.mark.pure
+
+HOST = NetworkState(uplinks=(UplinkState("up0", forwarding=False, ours=False),))
+
+
+def after(state: NetworkState, op: Op) -> NetworkState:  # noqa: C901
+    """What a host that does exactly what `op` says looks like afterwards."""
+    match op:
+        case LoadSkeleton():
+            return replace(state, skeleton=True)
+        case CreateBridge() | SetBridge():
+            return replace(state, bridge=_bridge(state.bridge, mac=op.mac, mtu=op.mtu))
+        case SetSysctl():
+            assert state.bridge
+            kept = {pair for pair in state.bridge.sysctls if pair[0] != op.key}
+            sysctls = frozenset(kept | {(op.key, op.value)})
+            return replace(state, bridge=replace(state.bridge, sysctls=sysctls))
+        case AddAddress():
+            assert state.bridge
+            addresses = state.bridge.addresses | {op.address}
+            return replace(state, bridge=replace(state.bridge, addresses=addresses))
+        case RemoveAddress():
+            assert state.bridge
+            addresses = state.bridge.addresses - {op.address}
+            return replace(state, bridge=replace(state.bridge, addresses=addresses))
+        case BringUp():
+            assert state.bridge
+            return replace(state, bridge=replace(state.bridge, up=True))
+        case EnableForwarding():
+            others = tuple(uplink for uplink in state.uplinks if uplink.name != op.interface)
+            on = UplinkState(op.interface, forwarding=True, ours=True)
+            return replace(state, uplinks=(*others, on))
+        case PassBridged():
+            return replace(state, bridge_filter="off")
+        case ChangeElements():
+            kept_elements = state.elements - op.remove
+            places = {element.place for element in kept_elements}
+            assert not places & {element.place for element in op.add}
+            assert op.remove <= state.elements
+            return replace(state, elements=kept_elements | op.add)
+        case EndFlows():
+            return state
+        case AttachPort():
+            return replace(state, loose_ports=state.loose_ports - {op.port})
+        case WriteDhcp():
+            names = {(file.folder, file.name) for file in op.files}
+            kept_files = {f for f in state.dhcp_files if (f.folder, f.name) not in names}
+            assert op.replaced == (len(kept_files) < len(state.dhcp_files))
+            due = state.dhcp_reload_due or op.replaced
+            files = frozenset(kept_files | op.files)
+            return replace(state, dhcp_files=files, dhcp_reload_due=due)
+        case RemoveDhcp():
+            return replace(state, dhcp_files=state.dhcp_files - op.files, dhcp_reload_due=True)
+        case StartDhcp():
+            return replace(state, dhcp_running=True, dhcp_reload_due=False)
+        case ReloadDhcp():
+            assert state.dhcp_running
+            return replace(state, dhcp_reload_due=False)
+        case DeleteBridge():
+            return replace(state, bridge=None)
+        case _:
+            assert_never(op)
+
+
+def _bridge(bridge: BridgeState | None, *, mac: str, mtu: int) -> BridgeState:
+    if bridge is not None:
+        return replace(bridge, mac=mac, mtu=mtu, plain=True)
+    return BridgeState(
+        mac=mac,
+        mtu=mtu,
+        up=False,
+        plain=True,
+        addresses=frozenset(),
+        sysctls=frozenset((key, f"not {value}") for key, value in BRIDGE_SYSCTLS),
+    )
+
+
+def applied(spec: NetworkSpec, state: NetworkState, ops: int | None = None) -> NetworkState:
+    """The state after the first `ops` ops of the plan, all by default."""
+    for op in plan(spec, state)[:ops]:
+        state = after(state, op)
+    return state
+
+
+MACS = st.integers(0, 0xFFFF).map(lambda n: f"52:00:00:00:{n >> 8:02x}:{n & 255:02x}")
+HOSTS = st.integers(2, 250)
+
+
+@st.composite
+def reservations(draw: st.DrawFn) -> tuple[ReservationSpec, ...]:
+    hosts = draw(st.lists(HOSTS, unique=True, max_size=4))
+    macs = draw(st.lists(MACS, unique=True, min_size=len(hosts), max_size=len(hosts)))
+    return tuple(
+        ReservationSpec(
+            id=f"r{host}",
+            mac=mac,
+            address=f"10.61.0.{host}",
+            hostname=f"h{host}",
+            port=draw(st.sampled_from(["", f"kt{host}"])),
+        )
+        for host, mac in zip(hosts, macs, strict=True)
+    )
+
+
+@st.composite
+def forwards(draw: st.DrawFn) -> tuple[ForwardSpec, ...]:
+    keys = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from([PUBLIC, SECOND_PUBLIC]),
+                st.sampled_from(["tcp", "udp"]),
+                st.integers(8000, 8003),
+            ),
+            unique=True,
+            max_size=5,
+        )
+    )
+    return tuple(
+        ForwardSpec(
+            id=f"f{number}",
+            number=number,
+            protocol="udp" if protocol == "udp" else "tcp",
+            public_address=address,
+            public_port=port,
+            address=f"10.61.0.{draw(HOSTS)}",
+            port=draw(st.integers(1, 65535)),
+        )
+        for address, protocol, port in keys
+        for number in [draw(st.integers(1, 4))]
+    )
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> NetworkSpec:
+    prefix = draw(st.sampled_from([24, 25]))
+    return replace(
+        network(1),
+        subnet=f"10.61.0.0/{prefix}",
+        mode=draw(st.sampled_from(["nat", "isolated"])),
+        source_address=draw(st.sampled_from([None, PUBLIC, SECOND_PUBLIC])),
+        mtu=draw(st.sampled_from([1500, 1400])),
+        present=draw(st.sampled_from([True, True, True, False])),
+        reservations=draw(reservations()),
+        forwards=draw(forwards()),
+    )
+
+
+@st.composite
+def hosts(draw: st.DrawFn) -> NetworkState:
+    filters: list[BridgeFilter] = ["off", "on", "shared"]
+    return replace(
+        HOST,
+        router=draw(st.booleans()),
+        bridge_filter=draw(st.sampled_from(filters)),
+        resolvers=draw(st.sampled_from([(), ("9.9.9.9",)])),
+        loose_ports=draw(st.sampled_from([frozenset(), frozenset({"kt7"})])),
+    )
+
+
+@given(specs(), specs(), hosts())
+def test_after_a_whole_plan_nothing_is_left_to_do(
+    before: NetworkSpec, wanted: NetworkSpec, host: NetworkState
+) -> None:
+    state = applied(wanted, applied(before, host))
+    if not wanted.present:
+        state = replace(state, dhcp_reload_due=False)
+    assert plan(wanted, state) == ()
+
+
+@given(specs(), specs(), hosts(), st.integers(0, 12))
+def test_a_plan_that_stopped_anywhere_is_finished_by_the_next(
+    before: NetworkSpec, wanted: NetworkSpec, host: NetworkState, ops: int
+) -> None:
+    stopped = applied(wanted, applied(before, host), ops)
+    finished = applied(wanted, stopped)
+    assert finished == replace(
+        applied(wanted, applied(before, host)), dhcp_reload_due=finished.dhcp_reload_due
+    )
+
+
+@given(specs(), specs(), hosts(), st.integers(0, 12))
+def test_connections_of_what_went_are_ended_whatever_stopped_the_plan(
+    before: NetworkSpec, wanted: NetworkSpec, host: NetworkState, ops: int
+) -> None:
+    """Every number whose port went or moved is in an `EndFlows`, now or after the crash."""
+    start = applied(before, host)
+    first = plan(wanted, start)[:ops]
+    second = plan(wanted, applied(wanted, start, ops))
+    ended = {n for op in (*first, *second) if isinstance(op, EndFlows) for n in op.numbers}
+    assert _numbers_gone(start.elements, elements(wanted)) <= ended
+
+
+def _numbers_gone(old: frozenset[Element], new: frozenset[Element]) -> set[str | int]:
+    known = {element.key: element.value[0] for element in old if element.name == "fwd4id"}
+    return {known[element.key] for element in old - new if element.name == "fwd4"}
+
+
+@given(specs(), hosts())
+def test_elements_of_other_networks_are_never_touched(
+    spec: NetworkSpec, host: NetworkState
+) -> None:
+    for op in plan(spec, host):
+        if isinstance(op, ChangeElements):
+            assert {element.owner for element in op.add | op.remove} <= {spec.bridge, ""}
+
+
+@given(specs())
+def test_no_two_forwards_share_a_key(spec: NetworkSpec) -> None:
+    places = [element.place for element in elements(spec)]
+    assert len(places) == len(set(places))
+
+
+def test_rules_come_first_and_addresses_for_guests_last() -> None:
+    spec = network()
+    kinds = [
+        type(op) for op in plan(with_forwards(spec, forward(1, 1, spec.reservations[0])), HOST)
+    ]
+    assert kinds[:2] == [LoadSkeleton, CreateBridge]
+    assert kinds.index(ChangeElements) < kinds.index(EnableForwarding) < kinds.index(WriteDhcp)
+    assert kinds[-1] == StartDhcp
+
+
+def test_on_the_way_out_elements_go_first_then_connections_then_links() -> None:
+    spec = network()
+    spec = with_forwards(spec, forward(1, 1, spec.reservations[0]))
+    kinds = [type(op) for op in plan(absent(spec), applied(spec, HOST))]
+    assert kinds == [ChangeElements, EndFlows, ChangeElements, RemoveDhcp, ReloadDhcp, DeleteBridge]
+
+
+def test_a_new_forward_ends_no_connection_of_another() -> None:
+    spec = network()
+    one, two = (forward(1, n, spec.reservations[0], public_port=8000 + n) for n in (1, 2))
+    ops = plan(with_forwards(spec, one, two), applied(with_forwards(spec, one), HOST))
+    assert [type(op) for op in ops] == [ChangeElements, ChangeElements]
+    assert {e.name for e in ops[1].add} == MARKERS - {"settled"}  # type: ignore[union-attr]
+
+
+def test_an_uplink_is_closed_only_while_it_forwards_because_of_us() -> None:
+    spec = network()
+    for state, closed in (
+        (HOST, True),
+        (replace(HOST, router=True), False),
+        (replace(HOST, uplinks=(UplinkState("up0", forwarding=True, ours=False),)), False),
+        (replace(HOST, uplinks=(UplinkState("up0", forwarding=True, ours=True),)), True),
+    ):
+        found = applied(spec, state).elements
+        assert (Element("inet", "closed", ("up0",)) in found) == closed
+
+
+def test_strays_put_into_our_tables_by_hand_are_removed() -> None:
+    spec = network()
+    state = applied(spec, HOST)
+    stray = Element("inet", "egress", ("kw9",))
+    ops = plan(spec, replace(state, elements=state.elements | {stray}))
+    assert ops == (ChangeElements(add=frozenset(), remove=frozenset({stray})),)

@@ -1,0 +1,138 @@
+"""The ruleset's text and the bytes of its elements."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from networks.host.dhcp_files import dhcp_files
+from networks.host.elements import SETS, Field, FieldType, pack, unpack
+from networks.host.ruleset import CHAINS, document, elements, host_elements, owned, skeleton
+from networks.host.spec import NetworkSpec
+from networks.host.state import DhcpFile
+from tests.netns import Namespace
+from tests.networks.host.lab import absent, forward, network, with_forwards
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "nft"
+
+FIELDS: dict[FieldType, st.SearchStrategy[Field]] = {
+    "ipv4_addr": st.ip_addresses(v=4).map(str),
+    "inet_proto": st.sampled_from(["tcp", "udp"]),
+    "inet_service": st.integers(0, 65535),
+    "mark": st.integers(0, 0xFFFFFFFF),
+    "ifname": st.from_regex(r"[a-z0-9]{1,15}", fullmatch=True),
+    "ether_addr": st.binary(min_size=6, max_size=6).map(lambda mac: mac.hex(":")),
+}
+
+
+def full() -> NetworkSpec:
+    spec = network()
+    first = spec.reservations[0]
+    return with_forwards(
+        spec, forward(1, 1, first), forward(1, 2, first, protocol="udp", public_port=53, port=53)
+    )
+
+
+DOCUMENTS = {
+    "empty": document(),
+    "nat": document(elements(full()) | host_elements(["up0"], ["up0"])),
+    "masquerade": document(elements(replace(full(), source_address=None))),
+    "isolated": document(elements(replace(network(), mode="isolated"))),
+}
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_documents_are_as_before(name: str) -> None:
+    """UPDATE_GOLDEN=1 writes what is there now; read the difference before committing it."""
+    file = GOLDEN / f"{name}.nft"
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.write_text(DOCUMENTS[name])
+    assert file.read_text() == DOCUMENTS[name]
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_nft_accepts_the_documents(name: str) -> None:
+    with Namespace("nft") as namespace:
+        namespace.run("nft", "-c", "-f", str(GOLDEN / f"{name}.nft"))
+        namespace.run("nft", "-f", str(GOLDEN / f"{name}.nft"))
+        loaded = namespace.nft("list ruleset")
+    chains = {(e["chain"]["family"], e["chain"]["name"]) for e in loaded if "chain" in e}
+    assert chains == CHAINS
+
+
+@pytest.mark.kernel
+def test_loading_the_skeleton_again_doubles_nothing() -> None:
+    with Namespace("nft") as namespace:
+        namespace.run("nft", "-f", "-", stdin=document())
+        before = namespace.run("nft", "list", "ruleset")
+        namespace.run("nft", "-f", "-", stdin=skeleton())
+        assert namespace.run("nft", "list", "ruleset") == before
+
+
+@pytest.mark.pure
+@given(st.data(), st.sampled_from(sorted(SETS)))
+def test_keys_and_values_survive_packing(data: st.DataObject, place: tuple[str, str]) -> None:
+    kind = SETS[place]  # type: ignore[index]
+    for types in (kind.key, kind.value):
+        if not isinstance(types, str):
+            fields = tuple(data.draw(FIELDS[each]) for each in types)
+            assert unpack(types, pack(types, fields)) == fields if types else not fields
+
+
+@pytest.mark.pure
+def test_an_absent_network_has_nothing() -> None:
+    assert elements(absent(full())) == frozenset()
+    assert dhcp_files(absent(full()), ["9.9.9.9"]) == frozenset()
+
+
+@pytest.mark.pure
+def test_every_element_names_who_is_to_blame() -> None:
+    ids = set(owned(full()).values())
+    assert ids == {
+        full().subject,
+        *(reservation.id for reservation in full().reservations),
+        *(forward.id for forward in full().forwards),
+    }
+
+
+@pytest.mark.pure
+def test_a_reservation_without_a_port_may_send_nothing_yet() -> None:
+    spec = replace(network(guests=1), reservations=(replace(network().reservations[0], port=""),))
+    assert not any(element.family == "bridge" for element in elements(spec))
+
+
+@pytest.mark.pure
+def test_guests_are_told_the_resolvers_of_the_host() -> None:
+    files = dhcp_files(network(guests=1), ["9.9.9.9", "8.8.8.8"])
+    assert files == {
+        DhcpFile("hosts", "kw1.520000000102", "52:00:00:00:01:02,set:kw1,10.61.0.2,guest12\n"),
+        DhcpFile(
+            "opts",
+            "kw1",
+            "tag:kw1,option:netmask,255.255.255.0\n"
+            "tag:kw1,28,10.61.0.255\n"
+            "tag:kw1,option:router,10.61.0.1\n"
+            "tag:kw1,option:dns-server,9.9.9.9,8.8.8.8\n",
+        ),
+    }
+
+
+@pytest.mark.kernel
+def test_dnsmasq_accepts_the_files(tmp_path: Path) -> None:
+    for file in dhcp_files(replace(network(), mtu=1400), ["9.9.9.9"]):
+        option = "--dhcp-hostsfile" if file.folder == "hosts" else "--dhcp-optsfile"
+        path = tmp_path / file.name
+        path.write_text(file.text)
+        subprocess.run(
+            ["dnsmasq", "--test", "--conf-file=/dev/null", f"{option}={path}"],
+            check=True,
+            capture_output=True,
+        )
