@@ -15,6 +15,7 @@ from django.db.models import Model
 
 from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict, Invalid, NotFound
+from kvmweb.core.locks import lock
 from kvmweb.core.text import parse_label
 from kvmweb.hosts.facts import choose_host, taken_networks
 from kvmweb.hosts.models import Host, PublicAddress
@@ -41,8 +42,8 @@ def create_network(
 ) -> Network:
     """A new private network; without a subnet it gets a free one. Its `job` builds it."""
     with transaction.atomic():
-        owner = Project.objects.select_for_update().get(pk=project_for(actor, project).pk)
-        where = Host.objects.select_for_update().get(pk=choose_host(uuid=host).pk)
+        owner = lock(Project.objects).get(pk=project_for(actor, project).pk)
+        where = lock(Host.objects).get(pk=choose_host(uuid=host).pk)
         network = new_network(owner, where, name=name, mode=mode, ipv4_subnet=ipv4_subnet)
         job = request(actor, network, f"Create network {network}")
         audit(
@@ -105,7 +106,7 @@ def rename_network(actor: Actor, uuid: UUID | str, *, name: str) -> Network:
     """Give a network another name; guests notice nothing."""
     with transaction.atomic():
         project = get_for(actor.user, Network, uuid, write=True).project_id
-        Project.objects.select_for_update().get(pk=project)
+        lock(Project.objects).get(pk=project)
         network = _locked(actor, uuid)
         label = parse_label(name)
         others = Network.objects.filter(project=network.project, name=label, present=True)
@@ -258,7 +259,7 @@ def add_forward(
 
 def lock_public_address(host: Host, uuid: UUID | str | None) -> PublicAddress:
     """The public address to forward from, locked: the one asked for, or the host's default."""
-    addresses = PublicAddress.objects.select_for_update(of=("self",)).filter(host=host)
+    addresses = lock(PublicAddress.objects).filter(host=host)
     wanted = addresses.filter(uuid=uuid) if uuid else addresses.filter(is_default=True)
     found = wanted.select_related("host").first()
     if found is None:

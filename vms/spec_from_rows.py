@@ -10,6 +10,7 @@ import msgspec
 from django.conf import settings
 from django.db import transaction
 
+from kvmweb.core.locks import lock
 from kvmweb.host.progress import Outcome
 from kvmweb.hosts.models import Host
 from kvmweb.jobs import notify
@@ -116,7 +117,7 @@ def record_observed(host: Host, payload: Mapping[str, Any]) -> None:
     if not payload["complete"]:
         rows = rows.filter(uuid__in=list(seen))
     with transaction.atomic():
-        for vm in rows.select_for_update(of=("self",)):
+        for vm in lock(rows):
             entry = seen.get(str(vm.uuid))
             if vm.power_state_at is not None and vm.power_state_at > at:
                 continue

@@ -13,6 +13,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Model, QuerySet
 
 from kvmweb.core.errors import Forbidden, NotFound
+from kvmweb.core.locks import lock
 
 User = AbstractBaseUser | AnonymousUser
 M = TypeVar("M", bound=Model)
@@ -39,7 +40,7 @@ def get_for(
         wanted = uuid if isinstance(uuid, UUID) else UUID(uuid)
     except ValueError:
         raise NotFound(f"There is no such {name}.") from None
-    found = rows.visible_to(user).filter(uuid=wanted).first()  # type: ignore[attr-defined]
+    found: M | None = rows.visible_to(user).filter(uuid=wanted).first()  # type: ignore[attr-defined]
     if found is None:
         raise NotFound(f"There is no such {name}.")
     if write and not rows.writable_by(user).filter(pk=found.pk).exists():  # type: ignore[attr-defined]
@@ -49,7 +50,7 @@ def get_for(
 
 def _locked(rows: QuerySet[M], found: M) -> M:
     """The row again, under its lock: it may have gone while we waited for it."""
-    locked: M | None = rows.select_for_update().filter(pk=found.pk).first()
+    locked: M | None = lock(rows).filter(pk=found.pk).first()
     if locked is None:
         raise NotFound(f"There is no such {found._meta.verbose_name}.")
     return locked

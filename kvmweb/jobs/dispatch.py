@@ -20,6 +20,7 @@ from kombu.exceptions import OperationalError
 
 from kvmweb.celery import app
 from kvmweb.core.envelope import seal
+from kvmweb.core.locks import lock
 from kvmweb.host.progress import Step
 from kvmweb.jobs import notify
 from kvmweb.jobs.events import append
@@ -94,7 +95,7 @@ def sync(kind_name: str, uuid: UUID | str) -> None:
 
 
 def _startable(kind: str, uuid: UUID | str) -> Job | None:
-    jobs = list(Job.objects.select_for_update().of(kind, uuid).unfinished())
+    jobs = list(lock(Job.objects.all()).of(kind, uuid).unfinished())
     if any(job.status == Status.RUNNING for job in jobs):
         return None
     return jobs[0] if jobs else None

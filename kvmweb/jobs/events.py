@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from kvmweb.core.locks import lock
 from kvmweb.host.progress import Step
 from kvmweb.jobs.models import Job, JobEvent, Status
 
@@ -21,7 +22,7 @@ def append(job: Job, steps: Sequence[tuple[datetime, Step]]) -> None:
     if not steps:
         return
     _store(job, steps)
-    for dependent in job.dependents.select_for_update().filter(status=Status.QUEUED):
+    for dependent in lock(job.dependents).filter(status=Status.QUEUED):
         _store(dependent, steps, prefix=f"{INHERITED}{job.pk}:")
 
 

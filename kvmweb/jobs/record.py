@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from kvmweb.core.locks import lock
 from kvmweb.host.progress import Outcome, Step
 from kvmweb.jobs import notify
 from kvmweb.jobs.dispatch import finish
@@ -40,7 +41,7 @@ def record(host: str, payload: Mapping[str, Any]) -> None:
     with transaction.atomic():
         kind = kind_named(known.kind)
         subject = locked(kind, known.subject)
-        job = Job.objects.select_for_update().get(pk=known.pk)
+        job = lock(Job.objects).get(pk=known.pk)
         if job.is_finished:
             return
         _renew(job)

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 from django.db import models
 
 from kvmweb.core.choices import State
+from kvmweb.core.locks import lock
 from kvmweb.host.progress import Outcome
 from kvmweb.jobs.models import Job
 
@@ -97,4 +98,4 @@ def kind_named(name: str) -> SubjectKind:
 
 def locked(kind: SubjectKind, uuid: UUID | str) -> Subject | None:
     """The subject under its row lock, or None when it is gone."""
-    return kind.model._default_manager.select_for_update().filter(uuid=uuid).first()
+    return lock(kind.model._default_manager).filter(uuid=uuid).first()

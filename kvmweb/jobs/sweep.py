@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from kvmweb.core.locks import lock
 from kvmweb.jobs.dispatch import finish, send, sync
 from kvmweb.jobs.models import Job, Status
 from kvmweb.jobs.subjects import kind_named, locked
@@ -42,7 +43,7 @@ def _send_again(pk: int) -> None:
         known = Job.objects.get(pk=pk)
         kind = kind_named(known.kind)
         subject = locked(kind, known.subject)
-        job = Job.objects.select_for_update().get(pk=pk)
+        job = lock(Job.objects).get(pk=pk)
         if job.status != Status.RUNNING or (job.lease_until and job.lease_until >= timezone.now()):
             return
         if subject is None:

@@ -13,5 +13,9 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Messages stay in this process, where nobody reads them: the rows are the truth.
 CELERY_BROKER_URL = "memory://"
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-# A file, so that threads with connections of their own see the same rows.
-DATABASES["default"]["TEST"] = {"NAME": STATE_DIR / "test.sqlite3"}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # A file, so that threads with connections of their own see the same rows.
+    DATABASES["default"]["TEST"] = {"NAME": STATE_DIR / "test.sqlite3"}
+else:
+    # A pool would keep the test database from being dropped.
+    DATABASES["default"]["OPTIONS"] = {}
