@@ -47,7 +47,7 @@ run=$1 state=$2 kvm=$3
 dev=$run/dev
 mkdir -p "$dev"
 mount -t tmpfs -o mode=755,nosuid tmpfs "$dev"
-for node in null zero full random urandom tty ptmx hwrng vhost-net vhost-vsock net/tun; do
+for node in null zero full random urandom tty hwrng vhost-net vhost-vsock net/tun; do
 	[ -c "/dev/$node" ] || continue
 	mkdir -p "$(dirname "$dev/$node")"
 	: >"$dev/$node"
@@ -58,6 +58,8 @@ for folder in pts shm hugepages mapper vfio; do
 	mkdir "$dev/$folder"
 	mount --rbind "/dev/$folder" "$dev/$folder"
 done
+# Not bound: a bound ptmx finds no pts beside it (ENOENT), and QEMU needs one for the serial line.
+mknod -m 666 "$dev/ptmx" c 5 2
 ln -s /proc/self/fd "$dev/fd"
 if [ "$kvm" = yes ] && [ -c /dev/kvm ]; then
 	mknod -m 660 "$dev/kvm" c 10 232
