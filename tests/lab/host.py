@@ -133,6 +133,12 @@ class LabHost:
         """SIGCONT a frozen process."""
         os.killpg(self._processes[name].pid, signal.SIGCONT)
 
+    def hang_libvirtd(self, *, hung: bool) -> None:
+        """SIGSTOP libvirtd, or let it go on."""
+        pid = self.machine.daemon.pid
+        assert pid is not None, "libvirtd does not run"
+        os.kill(pid, signal.SIGSTOP if hung else signal.SIGCONT)
+
     def pids_of(self, program: str) -> list[int]:
         """The processes of this host that run `program`."""
         return [pid for pid in self.namespace.pids() if _program_of(pid) == program]

@@ -50,3 +50,31 @@ def network(number: int, host_address: str, **changes: Any) -> dict[str, Any]:
 def absent(spec: dict[str, Any], generation: int) -> dict[str, Any]:
     """The deletion of what `spec` describes."""
     return {**spec, "present": False, "generation": generation}
+
+
+def vm(number: int, in_network: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A guest with an empty disk on the network's reservation: it runs, and boots nothing."""
+    (reservation,) = in_network["reservations"]
+    nic = {
+        "id": str(uuid4()),
+        "network": in_network["subject"],
+        "bridge": in_network["bridge"],
+        "tap": reservation["port"],
+        "mac": reservation["mac"],
+    }
+    spec: dict[str, Any] = {
+        "subject": str(uuid4()),
+        "epoch": 1,
+        "generation": 1,
+        "present": True,
+        "name": f"vm{number}",
+        "domain": f"vm{number}",
+        "power": "on",
+        "force": True,
+        "accelerator": "tcg",
+        "memory_mib": 64,
+        "disks": [{"id": str(uuid4()), "size_gib": 1}],
+        "nics": [nic],
+        "seed": {"instance_id": str(uuid4()), "hostname": f"vm{number}"},
+    }
+    return {**spec, **changes}
