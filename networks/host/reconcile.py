@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from kvmweb.core.errors import HostError, KvmwebError, NotConverged
@@ -16,6 +17,7 @@ from kvmweb.host.config import HostPaths
 from kvmweb.host.progress import Outcome, Report, Step, silent
 from networks.host import preflight
 from networks.host.drivers import dhcp, hostfacts
+from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.netlink import ALREADY_THERE, Answer
 from networks.host.elements import Element
 from networks.host.kernel import HostKernel
@@ -33,6 +35,16 @@ _ROUNDS = 6
 
 AfterOp = Callable[[Op], None]
 Refusals = dict[str, Refusal]
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A network that was found changed by others: what had to be done, and whether that worked."""
+
+    subject: str
+    missing: tuple[str, ...]
+    repaired: bool
+    message: str = ""
 
 
 class NetworkReconciler:
@@ -56,6 +68,8 @@ class NetworkReconciler:
         self._owner = Owner()
         self._opened: HostKernel | None = None
         self._specs: dict[str, NetworkSpec] = {}
+        self._refused: dict[str, frozenset[str]] = {}
+        self._dhcp = Dhcp(paths.run / "dnsmasq")
 
     def apply(self, spec: NetworkSpec, report: Report) -> Outcome:
         """Bring the network to `spec`. Expected failures are told by the outcome."""
@@ -69,21 +83,30 @@ class NetworkReconciler:
         """Put back everything that is missing of many networks."""
         return [self.apply(spec, report) for spec in specs]
 
-    def repair(self) -> dict[str, tuple[Op, ...]]:
-        """Put right every network applied before that drifted; returns what was missing."""
-        return self._owner.run(self._repair)
+    def repair(self, interfaces: Collection[str] | None = None) -> list[Drift]:
+        """Look at the networks with one of these interfaces, at all by default, and put right those
+        that are not as they were last applied."""
+        return self._owner.run(lambda: self._repair(interfaces))
+
+    def dhcp_pid(self) -> int | None:
+        """The process of the host's dnsmasq, if it runs. Any thread may ask."""
+        return self._dhcp.pid()
 
     def forget(self, subject: str) -> None:
         """Repair this network no longer. Nothing on the host changes."""
-        self._owner.run(lambda: self._specs.pop(subject, None))
+        self._owner.run(lambda: self._forget(subject))
 
     def remove_all(self) -> None:
         """Take every network of ours off the host and put its own settings back."""
         self._owner.run(self._remove_all)
 
-    def close(self) -> None:
-        """Close the sockets; networks and dnsmasq stay as they are."""
+    def release(self) -> None:
+        """Close the sockets, and so give up the tables, until the next call opens new ones."""
         self._owner.run(self._close)
+
+    def close(self) -> None:
+        """Release and end the thread; networks and dnsmasq stay as they are."""
+        self.release()
         self._owner.close()
 
     def _apply(self, spec: NetworkSpec, report: Report) -> Outcome:
@@ -99,6 +122,7 @@ class NetworkReconciler:
                 message=error.message,
                 remedy=error.remedy,
             )
+        self._refused[spec.subject] = frozenset(refused)
         return Outcome(
             ok=True,
             generation=spec.generation,
@@ -172,19 +196,34 @@ class NetworkReconciler:
             op = ChangeElements(add=add, remove=op.remove)
         return attention
 
-    def _repair(self) -> dict[str, tuple[Op, ...]]:
-        found: dict[str, tuple[Op, ...]] = {}
+    def _repair(self, interfaces: Collection[str] | None) -> list[Drift]:
+        found: list[Drift] = []
         for spec in list(self._specs.values()):
-            ops = plan(spec, self._kernel().observe(spec))
-            if ops and self._apply(spec, silent).ok:
-                found[spec.subject] = ops
+            if interfaces is None or not _interfaces(spec).isdisjoint(interfaces):
+                found += self._repaired(spec)
         return found
+
+    def _repaired(self, spec: NetworkSpec) -> list[Drift]:
+        known = self._refused.get(spec.subject, frozenset())
+        try:
+            ops = plan(preflight.without(spec, known), self._kernel().observe(spec))
+        except KvmwebError as error:
+            return [Drift(spec.subject, (), repaired=False, message=error.message)]
+        if not ops:
+            return []
+        outcome = self._apply(spec, silent)
+        missing = tuple(op.sentence for op in ops)
+        return [Drift(spec.subject, missing, repaired=outcome.ok, message=outcome.message)]
 
     def _remember(self, spec: NetworkSpec) -> None:
         if spec.present:
             self._specs[spec.subject] = spec
         else:
-            self._specs.pop(spec.subject, None)
+            self._forget(spec.subject)
+
+    def _forget(self, subject: str) -> None:
+        self._specs.pop(subject, None)
+        self._refused.pop(subject, None)
 
     def _remove_all(self) -> None:
         self._specs.clear()
@@ -199,6 +238,10 @@ class NetworkReconciler:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+
+
+def _interfaces(spec: NetworkSpec) -> set[str]:
+    return {spec.bridge, *(reservation.port for reservation in spec.reservations)}
 
 
 def _culprit(spec: NetworkSpec, blame: dict[Element, str], element: Element, answer: Answer) -> str:

@@ -52,7 +52,7 @@ class NetworkState:
     """Everything a plan depends on.
 
     `elements` are those of this network and of the host as a whole. `loose_ports` are the guest
-    ports of the network that exist but are not enslaved to its bridge. `router` says that the host
+    ports of the network that are up but not enslaved to its bridge. `router` says that the host
     forwards everywhere by its own settings (net.ipv4.ip_forward). `bridge_filter` says whether
     frames that are bridged pass the IP firewall, and whether bridges of others share that setting.
     `resolvers` are the DNS servers

@@ -23,6 +23,7 @@ _PLAIN = {
     "br_mcast_snooping": 0,
     "br_nf_call_iptables": 0,
 }
+_IFF_UP = 1
 _GONE = {errno.ENODEV, errno.EADDRNOTAVAIL}
 
 
@@ -64,19 +65,25 @@ class Links:
             index=index,
             mac=link.get_attr("IFLA_ADDRESS"),
             mtu=link.get_attr("IFLA_MTU"),
-            up=bool(link["flags"] & 1),
+            up=bool(link["flags"] & _IFF_UP),
             plain=_is_plain(link),
             addresses=self._addresses(index),
         )
 
     def loose(self, ports: Iterable[str], bridge: Link | None) -> frozenset[str]:
-        """Those of `ports` that exist but are not enslaved to the bridge."""
-        master = bridge.index if bridge else 0
+        """Those of `ports` that are up but not enslaved to the bridge.
+
+        libvirt makes a tap, enslaves it, then sets it up (virnetdevtap.c); one that is still down
+        is left to it, for it fails on a tap that has a master already.
+        """
+        master = bridge.index if bridge else None
         found = {port: self._get(port) for port in ports}
         return frozenset(
             port
             for port, link in found.items()
-            if link is not None and (link.get_attr("IFLA_MASTER") or 0) != (master or -1)
+            if link is not None
+            and link["flags"] & _IFF_UP
+            and (master is None or link.get_attr("IFLA_MASTER") != master)
         )
 
     def bridges(self, prefix: str = BRIDGE_PREFIX) -> list[str]:

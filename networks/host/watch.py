@@ -1,0 +1,232 @@
+"""Notice what others break, and have it repaired at once.
+
+Notifications say when to look, never what is wrong: that is the plan's to find. nftables tells of
+every transaction and who made it, rtnetlink of links, addresses, default routes and forwarding, a
+pidfd of the end of dnsmasq. What tells of nothing (a file of dnsmasq, the host's resolvers) is
+found by a look at everything once a minute.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import selectors
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from kvmweb.core.names import BRIDGE_PREFIX, PORT_PREFIX
+from networks.host.drivers import hostfacts
+from networks.host.drivers.netlink import (
+    NETLINK_NETFILTER,
+    NETLINK_ROUTE,
+    Message,
+    NetlinkSocket,
+    attributes,
+)
+from networks.host.reconcile import Drift, NetworkReconciler
+
+log = logging.getLogger(__name__)
+
+OnDrift = Callable[[Drift], None]
+
+_NFTABLES_GROUP = 1 << 6
+_ROUTE_GROUPS = 1 << 0 | 1 << 4 | 1 << 6 | 1 << 23  # links, addresses, routes, netconf of IPv4
+_NEWGEN = 10 << 8 | 15
+_GENERATION_PID = 2
+_LINKS, _ADDRESSES, _ROUTES, _NETCONF = {16, 17}, {20, 21}, {24, 25}, {80, 81}
+_IFNAME, _NETCONF_INDEX = 3, 1
+_QUIET_SECONDS = 0.05
+_LOOK_SECONDS = 60.0
+_AFTER_DRIFT_SECONDS = 0.5
+_AFTER_FAILURE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """Which networks to look at, by their interfaces; `everything` is all of them."""
+
+    names: frozenset[str] = frozenset()
+    everything: bool = False
+
+    def __or__(self, other: Concern) -> Concern:
+        return Concern(self.names | other.names, self.everything or other.everything)
+
+    def __bool__(self) -> bool:
+        return bool(self.names) or self.everything
+
+
+_NOBODY = Concern()
+_ALL = Concern(everything=True)
+
+
+class Watcher:
+    """A thread that listens in the namespace it was started from and submits repairs.
+
+    `on_drift` is called on that thread, with what was missing and whether it was put back.
+    """
+
+    def __init__(self, reconciler: NetworkReconciler, on_drift: OnDrift) -> None:
+        self._reconciler = reconciler
+        self._on_drift = on_drift
+        self._thread = threading.Thread(target=self._watch, name="network-watch", daemon=True)
+        self._stop, self._stopped = socket.socketpair()
+        self._nftables = NetlinkSocket(NETLINK_NETFILTER, _NFTABLES_GROUP)
+        self._route = NetlinkSocket(NETLINK_ROUTE, _ROUTE_GROUPS)
+        self._selector = selectors.DefaultSelector()
+        self._dnsmasq: tuple[int, int] | None = None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._selector.register(self._stopped, selectors.EVENT_READ, None)
+        self._selector.register(self._nftables, selectors.EVENT_READ, self._read_nftables)
+        self._selector.register(self._route, selectors.EVENT_READ, self._read_route)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching; a repair under way is finished."""
+        self._stop.close()
+        self._thread.join()
+        self._forget_dnsmasq()
+        for each in (self._selector, self._nftables, self._route, self._stopped):
+            each.close()
+
+    def _watch(self) -> None:
+        look = time.monotonic() + _LOOK_SECONDS
+        while True:
+            self._follow_dnsmasq()
+            concern = self._wait(max(0.0, look - time.monotonic()))
+            if concern is None:
+                return
+            if time.monotonic() >= look:
+                concern = _ALL
+            if concern and self._pause(self._repair(concern)):
+                return
+            if concern.everything:
+                look = time.monotonic() + _LOOK_SECONDS
+
+    def _wait(self, timeout: float) -> Concern | None:
+        """What the next events concern, collected until it is quiet; None means stop."""
+        concern = _NOBODY
+        while events := self._selector.select(_QUIET_SECONDS if concern else timeout):
+            for key, _ in events:
+                if key.data is None:
+                    return None
+                concern |= key.data()
+            if not concern:
+                return concern
+        return concern
+
+    def _repair(self, concern: Concern) -> float:
+        """Repair; returns how many seconds to leave everything alone, lest two programs that
+        undo each other's work do nothing else."""
+        try:
+            found = self._reconciler.repair(None if concern.everything else concern.names)
+        except Exception:
+            log.exception("repair_crashed")
+            return _AFTER_FAILURE_SECONDS
+        for drift in found:
+            log.warning("drift subject=%s repaired=%s", drift.subject, drift.repaired)
+            self._on_drift(drift)
+        if not found:
+            return 0.0
+        failed = any(not drift.repaired for drift in found)
+        return _AFTER_FAILURE_SECONDS if failed else _AFTER_DRIFT_SECONDS
+
+    def _pause(self, seconds: float) -> bool:
+        """Whether it was time to stop meanwhile."""
+        with selectors.DefaultSelector() as alone:
+            alone.register(self._stopped, selectors.EVENT_READ)
+            return bool(seconds and alone.select(seconds))
+
+    def _read_nftables(self) -> Concern:
+        concern = _NOBODY
+        for message in _received(self._nftables):
+            if message is None:
+                return _ALL
+            if message.kind == _NEWGEN and _author(message) != os.getpid():
+                concern = _ALL
+        return concern
+
+    def _read_route(self) -> Concern:
+        concern = _NOBODY
+        for message in _received(self._route):
+            concern |= _ALL if message is None else _concern(message)
+        return concern
+
+    def _follow_dnsmasq(self) -> None:
+        """Wait for the end of the dnsmasq that runs now, whoever started it."""
+        pid = self._reconciler.dhcp_pid()
+        if self._dnsmasq is not None and self._dnsmasq[0] == pid:
+            return
+        self._forget_dnsmasq()
+        if pid is not None:
+            try:
+                handle = os.pidfd_open(pid)
+            except ProcessLookupError:
+                return
+            self._dnsmasq = pid, handle
+            self._selector.register(handle, selectors.EVENT_READ, self._dnsmasq_ended)
+
+    def _dnsmasq_ended(self) -> Concern:
+        self._forget_dnsmasq()
+        return _ALL
+
+    def _forget_dnsmasq(self) -> None:
+        if self._dnsmasq is not None:
+            self._selector.unregister(self._dnsmasq[1])
+            os.close(self._dnsmasq[1])
+            self._dnsmasq = None
+
+
+def _received(connection: NetlinkSocket) -> Iterator[Message | None]:
+    """What one datagram holds; None where so much happened that the kernel dropped some."""
+    try:
+        for message, _ in connection.receive():
+            yield message
+    except OSError as error:
+        if error.errno != errno.ENOBUFS:
+            raise
+        yield None
+
+
+def _author(message: Message) -> int:
+    """The process that made a transaction (NFTA_GEN_PROC_PID)."""
+    data = dict(attributes(message.payload, 4)).get(_GENERATION_PID, b"\0\0\0\0")
+    return int(struct.unpack(">I", data)[0])
+
+
+def _concern(message: Message) -> Concern:
+    payload = message.payload
+    if message.kind in _LINKS:
+        name = dict(attributes(payload, 16)).get(_IFNAME, b"").rstrip(b"\0").decode()
+        return _of_interface(name)
+    if message.kind in _ADDRESSES:
+        return _of_index(struct.unpack_from("=I", payload, 4)[0])
+    if message.kind in _ROUTES:
+        return _ALL if payload[1] == 0 else _NOBODY
+    if message.kind in _NETCONF:
+        data = dict(attributes(payload, 4)).get(_NETCONF_INDEX, b"")
+        index = struct.unpack("=i", data)[0] if data else 0
+        return _ALL if index < 0 else _of_index(index, settings=True)
+    return _NOBODY
+
+
+def _of_index(index: int, *, settings: bool = False) -> Concern:
+    try:
+        name = socket.if_indextoname(index)
+    except OSError:  # gone; its link's own message names it
+        return _NOBODY
+    if settings and name in hostfacts.uplinks():
+        return _ALL
+    return _of_interface(name)
+
+
+def _of_interface(name: str) -> Concern:
+    if name.startswith((BRIDGE_PREFIX, PORT_PREFIX)):
+        return Concern(frozenset({name}))
+    return _NOBODY
