@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
 from kvmweb.core.errors import KvmwebError
@@ -28,6 +28,9 @@ _STATE = Path("/var/lib/kvmweb/host")
 _RUN = Path("/run/kvmweb")
 _LIBVIRT = "qemu:///system"
 _VM_SLOTS = 2
+_TRIAL_IMAGE = Path(__file__).resolve().parents[2] / ".cache" / "image" / "hello.qcow2"
+
+Accelerator = Literal["auto", "kvm", "tcg"]
 
 
 class ConfigError(KvmwebError):
@@ -65,7 +68,8 @@ class HostPaths:
 class HostConfig:
     """`uplinks` are the interfaces to the outside; none means those of the default routes.
 
-    `vm_slots` is how many VMs are worked on at the same time.
+    `vm_slots` is how many VMs are worked on at the same time. `accelerator` is what guests run
+    under, "auto" what a trial with a guest of `trial_image` shows.
     """
 
     name: str
@@ -75,6 +79,8 @@ class HostConfig:
     libvirt_uri: str = _LIBVIRT
     uplinks: tuple[str, ...] = ()
     vm_slots: int = _VM_SLOTS
+    accelerator: Accelerator = "auto"
+    trial_image: Path = _TRIAL_IMAGE
 
     @property
     def net_queue(self) -> str:
@@ -133,6 +139,8 @@ class _Reader:
             libvirt_uri=self._text("libvirt_uri", _LIBVIRT),
             uplinks=self._uplinks(),
             vm_slots=self._slots(),
+            accelerator=self._accelerator(),
+            trial_image=self._path("trial_image", _TRIAL_IMAGE),
         )
 
     def _name(self) -> str:
@@ -156,12 +164,12 @@ class _Reader:
         return key
 
     def _paths(self) -> HostPaths:
-        state = self._folder("state", _STATE)
+        state = self._path("state", _STATE)
         return HostPaths(
             state=state,
-            run=self._folder("run", _RUN),
-            images=self._folder("images", state / "images"),
-            disks=self._folder("disks", state / "disks"),
+            run=self._path("run", _RUN),
+            images=self._path("images", state / "images"),
+            disks=self._path("disks", state / "disks"),
         )
 
     def _uplinks(self) -> tuple[str, ...]:
@@ -176,7 +184,13 @@ class _Reader:
             raise self._wrong("vm_slots", "must be a number from 1 to 64")
         return value
 
-    def _folder(self, entry: str, default: Path) -> Path:
+    def _accelerator(self) -> Accelerator:
+        value = self._text("accelerator", "auto")
+        if value not in get_args(Accelerator):
+            raise self._wrong("accelerator", 'must be "auto", "kvm" or "tcg"')
+        return cast("Accelerator", value)
+
+    def _path(self, entry: str, default: Path) -> Path:
         return self._file.parent.absolute() / self._text(entry, str(default))
 
     def _secret(self, entry: str) -> str:

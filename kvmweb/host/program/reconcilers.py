@@ -7,8 +7,8 @@ from contextlib import closing, contextmanager
 
 from kvmweb.host.config import HostConfig
 from networks.host.reconcile import NetworkReconciler
+from vms.host.accelerator import Found, probe
 from vms.host.drivers.domains import Domains
-from vms.host.plan import RunsUnder
 from vms.host.reconcile import VmReconciler
 
 
@@ -19,7 +19,7 @@ def network_reconciler(config: HostConfig) -> NetworkReconciler:
 
 def make_vm_reconciler(config: HostConfig, domains: Domains) -> VmReconciler:
     """Connects to libvirt when it is first used."""
-    return VmReconciler(config.paths, domains, accelerator=_accelerator)
+    return VmReconciler(config.paths, domains, accelerator=lambda: accelerator(config).accelerator)
 
 
 @contextmanager
@@ -29,5 +29,8 @@ def vm_reconciler(config: HostConfig) -> Iterator[VmReconciler]:
         yield make_vm_reconciler(config, domains)
 
 
-def _accelerator() -> RunsUnder:
-    return "tcg"
+def accelerator(config: HostConfig) -> Found:
+    """What guests run under here: what the operator set, else what a trial showed since boot."""
+    if config.accelerator != "auto":
+        return Found(accelerator=config.accelerator, reason="Set in the configuration of the host.")
+    return probe(config.trial_image, cache=config.paths.state / "accelerator.json")

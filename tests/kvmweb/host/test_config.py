@@ -57,6 +57,7 @@ def test_folders_follow_the_state_folder(tmp_path: Path) -> None:
         ({"key_file": "key"}, "key_file and key are both given"),
         ({"uplinks": "eth0"}, "uplinks must be a list"),
         ({"vm_slots": 0}, "vm_slots must be a number"),
+        ({"accelerator": "hvf"}, "accelerator must be"),
         ({"colour": "red"}, "colour is not an entry"),
     ],
 )

@@ -1,0 +1,153 @@
+"""`python -m kvmweb.host monitor`: tells the panel what libvirt sees and what the host is like.
+
+Nothing it waits for keeps the heartbeat back: libvirt is asked in a thread of its own and messages
+are sent in another. A hung libvirtd shows as `libvirt_version` None, an absent broker as silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from kvmweb.core.errors import KvmwebError
+from kvmweb.host.app import make_app
+from kvmweb.host.config import HostConfig
+from kvmweb.host.facts import Hypervisor, gather, version_text
+from kvmweb.host.post import HEARTBEAT, OBSERVED, BrokerAway, Post, Send
+from kvmweb.host.program.reconcilers import accelerator
+from kvmweb.host.program.surroundings import surroundings
+from kvmweb.host.pulse import BEAT, heartbeat
+from vms.host.drivers.domains import Domains
+from vms.host.events import follow
+from vms.host.observe import Observer, Seen
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LIST_AGAIN = 60.0
+TRY_AGAIN = 600.0
+ANSWER = 5.0
+_NEVER = 1e6
+
+
+def run(config: HostConfig) -> int:
+    """Watch until told to end."""
+    return asyncio.run(_watch(config))
+
+
+async def _watch(config: HostConfig) -> int:
+    # At once: there is nothing to save, and a thread that hangs in libvirt cannot be joined.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, os._exit, 0)
+    monitor = Monitor(config, Post(make_app(config), config))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(follow(config.libvirt_uri, monitor.tell, on_connected=monitor.list_all))
+        tasks.create_task(_repeat(BEAT, monitor.beat))
+        tasks.create_task(_repeat(LIST_AGAIN, monitor.list_all))
+        tasks.create_task(_repeat(TRY_AGAIN, monitor.find_accelerator))
+    return 0
+
+
+async def _repeat(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await action()
+        await asyncio.sleep(seconds)
+
+
+class Monitor:
+    """Everything the monitor says. `send` is only called in a thread of its own."""
+
+    def __init__(self, config: HostConfig, send: Send) -> None:
+        self._config = config
+        self._send = send
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="send")
+        self._libvirt = ThreadPoolExecutor(1, thread_name_prefix="libvirt")
+        self._domains = Domains(config.libvirt_uri, call_seconds=_NEVER)
+        self._observer = Observer(self._domains)
+        self._asked: asyncio.Future[Any] | None = None
+        self._turn = asyncio.Lock()
+        self._hypervisor = Hypervisor()
+        self._missed = False
+
+    async def tell(self, seen: Seen) -> None:
+        """One VM changed."""
+        await self._post(OBSERVED, lambda: _observed([seen], complete=False))
+
+    async def list_all(self) -> None:
+        """What all VMs are like; nothing is said while libvirt does not answer."""
+        if (seen := await self._ask(self._observer.all)) is not None:
+            await self._post(OBSERVED, lambda: _observed(seen, complete=True))
+
+    async def beat(self) -> None:
+        """Say that we live and what the host is like; after the broker's silence also all VMs."""
+        await self._look_at_libvirt()
+        hypervisor = self._hypervisor
+        sent = await self._post(
+            HEARTBEAT,
+            lambda: heartbeat("monitor", gather(self._config, hypervisor, surroundings())),
+        )
+        if sent and self._missed:
+            self._missed = False
+            await self.list_all()
+
+    async def find_accelerator(self) -> None:
+        """Find out what guests run under, which may take a trial of several seconds."""
+        found = await asyncio.to_thread(accelerator, self._config)
+        self._hypervisor = replace(
+            self._hypervisor, accelerator=found.accelerator, accelerator_reason=found.reason
+        )
+
+    async def _look_at_libvirt(self) -> None:
+        libvirt, qemu = await self._ask(self._domains.versions) or (None, None)
+        self._hypervisor = replace(
+            self._hypervisor,
+            libvirt_version=version_text(libvirt) if libvirt else None,
+            qemu_version=version_text(qemu) if qemu else self._hypervisor.qemu_version,
+        )
+
+    async def _ask(self, question: Callable[[], T]) -> T | None:
+        """libvirt's answer; None while it is away, or still has not answered an earlier one."""
+        async with self._turn:
+            if self._asked is None or self._asked.done():
+                loop = asyncio.get_running_loop()
+                self._asked = asked = loop.run_in_executor(self._libvirt, question)
+                await asyncio.wait({asked}, timeout=ANSWER)
+                return _answer(asked)
+        return None
+
+    async def _post(self, task: str, payload: Callable[[], dict[str, Any]]) -> bool:
+        """Send what `payload` makes, both in the sender's thread; False when the broker is away."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(
+                self._sender, lambda: self._send(task, payload())
+            )
+        except BrokerAway as error:
+            log.warning("message_not_sent task=%s reason=%s", task, error)
+            self._missed = True
+            return False
+        return True
+
+
+def _answer(asked: asyncio.Future[T]) -> T | None:
+    if not asked.done():
+        return None
+    try:
+        return asked.result()
+    except KvmwebError as error:
+        log.warning("libvirt_away reason=%s", error.message)
+        return None
+
+
+def _observed(vms: Iterable[Seen], *, complete: bool) -> dict[str, Any]:
+    at = datetime.now(UTC).isoformat()
+    return {"at": at, "complete": complete, "vms": msgspec.to_builtins(list(vms))}
