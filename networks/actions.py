@@ -42,8 +42,8 @@ def create_network(
 ) -> Network:
     """A new private network; without a subnet it gets a free one. Its `job` builds it."""
     with transaction.atomic():
-        owner = lock(Project.objects).get(pk=project_for(actor, project).pk)
-        where = lock(Host.objects).get(pk=choose_host(uuid=host).pk)
+        owner = lock(Project.objects.all()).get(pk=project_for(actor, project).pk)
+        where = lock(Host.objects.all()).get(pk=choose_host(uuid=host).pk)
         network = new_network(owner, where, name=name, mode=mode, ipv4_subnet=ipv4_subnet)
         job = request(actor, network, f"Create network {network}")
         audit(
@@ -106,7 +106,7 @@ def rename_network(actor: Actor, uuid: UUID | str, *, name: str) -> Network:
     """Give a network another name; guests notice nothing."""
     with transaction.atomic():
         project = get_for(actor.user, Network, uuid, write=True).project_id
-        lock(Project.objects).get(pk=project)
+        lock(Project.objects.all()).get(pk=project)
         network = _locked(actor, uuid)
         label = parse_label(name)
         others = Network.objects.filter(project=network.project, name=label, present=True)
@@ -259,7 +259,7 @@ def add_forward(
 
 def lock_public_address(host: Host, uuid: UUID | str | None) -> PublicAddress:
     """The public address to forward from, locked: the one asked for, or the host's default."""
-    addresses = lock(PublicAddress.objects).filter(host=host)
+    addresses = lock(PublicAddress.objects.all()).filter(host=host)
     wanted = addresses.filter(uuid=uuid) if uuid else addresses.filter(is_default=True)
     found = wanted.select_related("host").first()
     if found is None:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from django.apps import apps
 from django.db import connection
 
 from kvmweb.core.errors import KvmwebError
+
+R = TypeVar("R")
+E = TypeVar("E", bound=KvmwebError)
+
+
+def result_of(refusal: type[E], call: Callable[[], R]) -> R | E:
+    """What a call returns, or the refusal of this kind it raises."""
+    try:
+        return call()
+    except refusal as error:
+        return error
 
 
 def rows() -> dict[str, list[dict[str, Any]]]:

@@ -69,9 +69,9 @@ class NewVm:
 def create_vm(actor: Actor, wanted: NewVm) -> Vm:
     """A VM with its address, disk and forwards, on an existing network or one made with it."""
     with transaction.atomic():
-        owner = lock(Project.objects).get(pk=_owner(actor, wanted).pk)
+        owner = lock(Project.objects.all()).get(pk=_owner(actor, wanted).pk)
         image = _image(actor, wanted.image)
-        host = lock(Host.objects).get(pk=_host_for(actor, wanted).pk)
+        host = lock(Host.objects.all()).get(pk=_host_for(actor, wanted).pk)
         label = _refuse_unfit(wanted, owner, host, image)
         public = lock_public_address(host, None) if wanted.forwards else None
         network = _network(actor, wanted, owner, host)
@@ -257,7 +257,7 @@ def delete_vm(actor: Actor, uuid: UUID | str) -> Vm:
     """Remove a VM with its disks, addresses and forwards."""
     with transaction.atomic():
         vm = get_for(actor.user, Vm, uuid, write=True)
-        rows = lock(Network.objects).filter(reservations__nic__vm=vm)
+        rows = lock(Network.objects.all()).filter(reservations__nic__vm=vm)
         networks = {network.pk: network for network in rows.order_by("pk")}
         vm = _locked(actor, uuid)
         goes = what_goes(vm)

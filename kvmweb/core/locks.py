@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from django.db.models import Model, QuerySet
-from django.db.models.manager import BaseManager
+from django.db.models import QuerySet
 
-M = TypeVar("M", bound=Model)
+Q = TypeVar("Q", bound=QuerySet[Any])
 
 
-def lock(rows: BaseManager[M] | QuerySet[M]) -> QuerySet[M]:
+def lock(rows: Q) -> Q:
     """`rows` under their locks until the transaction ends; rows joined to them stay free.
 
     FOR NO KEY UPDATE, because PostgreSQL takes a key lock on every row that an inserted one refers

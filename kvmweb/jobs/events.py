@@ -22,7 +22,7 @@ def append(job: Job, steps: Sequence[tuple[datetime, Step]]) -> None:
     if not steps:
         return
     _store(job, steps)
-    for dependent in lock(job.dependents).filter(status=Status.QUEUED):
+    for dependent in lock(job.dependents.all()).filter(status=Status.QUEUED):
         _store(dependent, steps, prefix=f"{INHERITED}{job.pk}:")
 
 

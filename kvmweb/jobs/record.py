@@ -41,7 +41,7 @@ def record(host: str, payload: Mapping[str, Any]) -> None:
     with transaction.atomic():
         kind = kind_named(known.kind)
         subject = locked(kind, known.subject)
-        job = lock(Job.objects).get(pk=known.pk)
+        job = lock(Job.objects.all()).get(pk=known.pk)
         if job.is_finished:
             return
         _renew(job)

@@ -98,4 +98,4 @@ def kind_named(name: str) -> SubjectKind:
 
 def locked(kind: SubjectKind, uuid: UUID | str) -> Subject | None:
     """The subject under its row lock, or None when it is gone."""
-    return lock(kind.model._default_manager).filter(uuid=uuid).first()
+    return lock(kind.model._default_manager.all()).filter(uuid=uuid).first()

@@ -43,7 +43,7 @@ def _send_again(pk: int) -> None:
         known = Job.objects.get(pk=pk)
         kind = kind_named(known.kind)
         subject = locked(kind, known.subject)
-        job = lock(Job.objects).get(pk=pk)
+        job = lock(Job.objects.all()).get(pk=pk)
         if job.status != Status.RUNNING or (job.lease_until and job.lease_until >= timezone.now()):
             return
         if subject is None:

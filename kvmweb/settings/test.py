@@ -13,7 +13,7 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Messages stay in this process, where nobody reads them: the rows are the truth.
 CELERY_BROKER_URL = "memory://"
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+if "sqlite3" in str(DATABASES["default"]["ENGINE"]):
     # A file, so that threads with connections of their own see the same rows.
     DATABASES["default"]["TEST"] = {"NAME": STATE_DIR / "test.sqlite3"}
 else:
