@@ -11,6 +11,7 @@ from networks.host.drivers import hostfacts
 from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.firewall import Firewall
 from networks.host.drivers.flows import Flows
+from networks.host.drivers.hostfacts import Address
 from networks.host.drivers.links import Link, Links
 from networks.host.drivers.netlink import Answer
 from networks.host.drivers.sysctls import Sysctls
@@ -72,16 +73,17 @@ class HostKernel:
         """What is there of the network `spec` is about."""
         tables = self.firewall.observe()
         link = self.links.observe(spec.bridge)
+        addresses = hostfacts.addresses()
         ports = {reservation.port for reservation in spec.reservations if reservation.port}
         return NetworkState(
-            bridge=None if link is None else self._bridge(spec.bridge, link),
+            bridge=None if link is None else self._bridge(spec.bridge, link, addresses),
             skeleton=tables.skeleton,
             uplinks=self._uplink_states(),
             router=self.sysctls.is_router(),
             elements=tables.of("", spec.bridge),
             loose_ports=self.links.loose(ports, link),
             bridge_filter=self._bridge_filter(),
-            resolvers=self._resolvers(),
+            resolvers=self._resolvers(addresses),
             dhcp_files=self.dhcp.files(spec.bridge),
             dhcp_running=self.dhcp.is_running(),
             dhcp_reload_due=self.dhcp.is_reload_due(),
@@ -136,14 +138,14 @@ class HostKernel:
         self.sysctls.put_back()
         self.firewall.delete()
 
-    def _bridge(self, name: str, link: Link) -> BridgeState:
+    def _bridge(self, name: str, link: Link, addresses: list[Address]) -> BridgeState:
         values = {key: self.sysctls.read(name, key) for key, _ in BRIDGE_SYSCTLS}
         return BridgeState(
             mac=link.mac,
             mtu=link.mtu,
             up=link.up,
             plain=link.plain,
-            addresses=link.addresses,
+            addresses=frozenset(a.cidr for a in addresses if a.interface == name),
             sysctls=frozenset((key, value) for key, value in values.items() if value is not None),
         )
 
@@ -164,7 +166,7 @@ class HostKernel:
         foreign = (name for name in self.links.bridges("") if not name.startswith(_NEUTRAL))
         return "shared" if any(foreign) else "on"
 
-    def _resolvers(self) -> tuple[str, ...]:
+    def _resolvers(self, addresses: list[Address]) -> tuple[str, ...]:
         """Guests cannot reach the host itself, so its own addresses are no use to them."""
-        own = {address.address for address in hostfacts.addresses()}
+        own = {address.address for address in addresses}
         return tuple(found for found in hostfacts.resolvers(self._resolv_files) if found not in own)

@@ -14,6 +14,7 @@ from kvmweb.host.app import make_app, run_worker
 from kvmweb.host.ask import Answering
 from kvmweb.host.config import HostConfig, HostPaths
 from kvmweb.host.files import locked
+from kvmweb.host.hearing import keep_hearing
 from kvmweb.host.plans import plans_of
 from kvmweb.host.post import Outbox, Post
 from kvmweb.host.progress import Outcome, silent
@@ -85,4 +86,5 @@ def _work(
     )
     add_apply_task(app, TASK, lambda: work)
     give_pulse(app, "net", post, outbox)
+    keep_hearing(app)
     return run_worker(app, queue=config.net_queue, pool="solo", slots=1, name=f"net@{config.name}")

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from pathlib import Path
 
-from networks.host.drivers.netlink import NETLINK_ROUTE, NetlinkSocket, attributes
+from networks.host.drivers.netlink import (
+    NETLINK_ROUTE,
+    NETLINK_SOCK_DIAG,
+    KernelRefused,
+    NetlinkSocket,
+    attributes,
+)
 
 RESOLV_FILES = (
     Path("/etc/resolv.conf"),
@@ -26,6 +32,7 @@ _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DESTINATION, _RTA_INTERFACE, _RTA_TABLE = 1, 4, 15
 _RTN_UNICAST = 1
 _TABLE_LOCAL, _TABLE_MAIN = 255, 254
+_SOCK_DIAG_BY_FAMILY = 20
 _LISTEN, _UNCONNECTED = 0x0A, 0x07
 _ANY = "0.0.0.0"  # noqa: S104
 
@@ -39,9 +46,14 @@ class Address:
     prefix: int
 
     @property
+    def cidr(self) -> str:
+        """The address with its prefix."""
+        return f"{self.address}/{self.prefix}"
+
+    @property
     def network(self) -> IPv4Network:
         """The subnet the interface is in by this address."""
-        return IPv4Network(f"{self.address}/{self.prefix}", strict=False)
+        return IPv4Network(self.cidr, strict=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +116,12 @@ def uplinks() -> tuple[str, ...]:
 
 def listeners() -> frozenset[Listener]:
     """TCP sockets that listen and UDP sockets that are not connected."""
-    return frozenset(
-        listener
-        for protocol, state in (("tcp", _LISTEN), ("udp", _UNCONNECTED))
-        for suffix in ("", "6")
-        for listener in _listed(protocol, suffix, state)
-    )
+    found = {each for suffix in ("", "6") for each in _listed("udp", suffix, _UNCONNECTED)}
+    try:
+        return frozenset(found.union(_tcp_listeners()))
+    except KernelRefused:  # a kernel without tcp_diag
+        listed = (each for suffix in ("", "6") for each in _listed("tcp", suffix, _LISTEN))
+        return frozenset(found.union(listed))
 
 
 def resolvers(files: Iterable[Path] = RESOLV_FILES) -> tuple[str, ...]:
@@ -138,6 +150,18 @@ def _nameservers(file: Path) -> Iterator[str]:
                 yield str(address)
 
 
+def _tcp_listeners() -> Iterator[Listener]:
+    """By sock_diag(7): /proc/net/tcp walks all connections for the few that listen."""
+    with NetlinkSocket(NETLINK_SOCK_DIAG) as connection:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            request = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, 1 << _LISTEN)
+            for payload in connection.dump(_SOCK_DIAG_BY_FAMILY, request + bytes(48)):
+                port = int.from_bytes(payload[4:6], "big")
+                data = payload[8:12] if family == socket.AF_INET else payload[8:24]
+                if address := _shown(data):
+                    yield Listener("tcp", address, port)
+
+
 def _listed(protocol: str, suffix: str, state: int) -> Iterator[Listener]:
     """Listening TCP sockets stand first in the file, so reading stops at the first other one."""
     file = Path(f"/proc/thread-self/net/{protocol}{suffix}")
@@ -159,9 +183,14 @@ def _listed(protocol: str, suffix: str, state: int) -> Iterator[Listener]:
 
 
 def _decoded(host: str) -> str:
-    """Addresses stand as words in the order of the machine; `::` takes IPv4 as well."""
+    """Addresses stand as words in the order of the machine."""
     words = [int(host[at : at + 8], 16) for at in range(0, len(host), 8)]
     data = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
+    return _shown(data)
+
+
+def _shown(data: bytes) -> str:
+    """As IPv4; empty where only IPv6 is taken."""
     if len(data) == 4:
         return str(IPv4Address(data))
     address = IPv6Address(data)

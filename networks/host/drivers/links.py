@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import errno
+import struct
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
-from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from kvmweb.core.errors import HostError
 from kvmweb.core.names import BRIDGE_PREFIX
+from networks.host.drivers.netlink import (
+    NETLINK_ROUTE,
+    KernelRefused,
+    NetlinkSocket,
+    attributes,
+    text,
+)
 
 # STP would hold a port silent for 2 x forward_delay; snooping without a querier on the bridge
 # loses multicast, so it is flooded. Filtering of bridged packets by iptables is not asked for here,
@@ -23,7 +31,11 @@ _PLAIN = {
     "br_mcast_snooping": 0,
     "br_nf_call_iptables": 0,
 }
+_PLAIN_ATTRIBUTES = (1, 5, 23, 36)  # the same in if_link.h
 _IFF_UP = 1
+_GETLINK = 18
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
+_INFO_KIND, _INFO_DATA = 1, 2
 _GONE = {errno.ENODEV, errno.EADDRNOTAVAIL}
 
 
@@ -36,17 +48,36 @@ class Link:
     mtu: int
     up: bool
     plain: bool
-    addresses: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Any interface as the kernel has it; `settings` are those of a bridge."""
+
+    index: int
+    name: str
+    kind: str
+    flags: int
+    mac: str
+    mtu: int
+    master: int
+    settings: dict[int, bytes]
 
 
 class Links:
-    """One netlink connection, for the thread that made it."""
+    """One connection to read by and one to write by, for the thread that made them.
+
+    Reading goes by messages of our own: it is done several times per change, and pyroute2 decodes
+    a hundred attributes each time.
+    """
 
     def __init__(self) -> None:
+        self._socket = NetlinkSocket(NETLINK_ROUTE)
         self._route = IPRoute()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close both connections."""
+        self._socket.close()
         self._route.close()
 
     def observe(self, bridge: str) -> Link | None:
@@ -54,20 +85,18 @@ class Links:
         link = self._get(bridge)
         if link is None:
             return None
-        if _nested(link, "IFLA_LINKINFO", "IFLA_INFO_KIND") != "bridge":
+        if link.kind != "bridge":
             raise HostError(
                 f"The host has an interface {bridge} that is not a bridge.",
                 code="name_taken",
                 remedy=f"Rename or remove the interface {bridge} on the host.",
             )
-        index = link["index"]
         return Link(
-            index=index,
-            mac=link.get_attr("IFLA_ADDRESS"),
-            mtu=link.get_attr("IFLA_MTU"),
-            up=bool(link["flags"] & _IFF_UP),
-            plain=_is_plain(link),
-            addresses=self._addresses(index),
+            index=link.index,
+            mac=link.mac,
+            mtu=link.mtu,
+            up=bool(link.flags & _IFF_UP),
+            plain=not any(any(link.settings.get(kind, b"")) for kind in _PLAIN_ATTRIBUTES),
         )
 
     def loose(self, ports: Iterable[str], bridge: Link | None) -> frozenset[str]:
@@ -82,17 +111,15 @@ class Links:
             port
             for port, link in found.items()
             if link is not None
-            and link["flags"] & _IFF_UP
-            and (master is None or link.get_attr("IFLA_MASTER") != master)
+            and link.flags & _IFF_UP
+            and (master is None or link.master != master)
         )
 
     def bridges(self, prefix: str = BRIDGE_PREFIX) -> list[str]:
         """The bridges whose name begins with `prefix`, which is ours by default."""
+        links = (_seen(payload) for payload in self._socket.dump(_GETLINK, bytes(16)))
         return [
-            link.get_attr("IFLA_IFNAME")
-            for link in self._route.link("dump")
-            if link.get_attr("IFLA_IFNAME").startswith(prefix)
-            and _nested(link, "IFLA_LINKINFO", "IFLA_INFO_KIND") == "bridge"
+            link.name for link in links if link.kind == "bridge" and link.name.startswith(prefix)
         ]
 
     def create_bridge(self, bridge: str, mac: str, mtu: int) -> None:
@@ -149,7 +176,7 @@ class Links:
         if link is None:
             return
         try:
-            self._route.link("set", index=link["index"], master=self._index(bridge), state="up")
+            self._route.link("set", index=link.index, master=self._index(bridge), state="up")
         except NetlinkError as error:
             if error.code not in _GONE:
                 raise _refused(f"{port} cannot be attached to {bridge}", error) from error
@@ -160,18 +187,19 @@ class Links:
         if link is None:
             return
         try:
-            self._route.link("del", index=link["index"])
+            self._route.link("del", index=link.index)
         except NetlinkError as error:
             if error.code not in _GONE:
                 raise _refused(f"Bridge {bridge} cannot be deleted", error) from error
 
-    def _get(self, name: str) -> Any | None:
+    def _get(self, name: str) -> _Seen | None:
         try:
-            return next(iter(self._route.link("get", ifname=name)))
-        except NetlinkError as error:
-            if error.code in _GONE:
+            answers = self._socket.request(_GETLINK, bytes(16) + text(_IFLA_IFNAME, name))
+        except KernelRefused as error:
+            if error.errno in _GONE:
                 return None
-            raise _refused(f"{name} cannot be read", error) from error
+            raise
+        return _seen(answers[0])
 
     def _index(self, name: str) -> int:
         link = self._get(name)
@@ -179,28 +207,32 @@ class Links:
             raise HostError(
                 f"Interface {name} vanished while it was worked on.", code="link_vanished"
             )
-        return int(link["index"])
-
-    def _addresses(self, index: int) -> frozenset[str]:
-        return frozenset(
-            f"{found.get_attr('IFA_LOCAL') or found.get_attr('IFA_ADDRESS')}/{found['prefixlen']}"
-            for found in self._route.get_addr(family=2, index=index)
-        )
+        return link.index
 
 
-def _is_plain(link: Any) -> bool:
-    data = _nested(link, "IFLA_LINKINFO", "IFLA_INFO_DATA")
-    return data is not None and all(
-        data.get_attr(f"IFLA_{name.upper()}") == value for name, value in _PLAIN.items()
+def _seen(payload: bytes) -> _Seen:
+    """From a message RTM_NEWLINK (rtnetlink(7))."""
+    _, _, _, index, flags, _ = struct.unpack_from("=BBHiII", payload)
+    found = dict(attributes(payload, 16))
+    info = dict(attributes(found.get(_IFLA_LINKINFO, b"")))
+    return _Seen(
+        index=index,
+        name=_string(found.get(_IFLA_IFNAME, b"")),
+        kind=_string(info.get(_INFO_KIND, b"")),
+        flags=flags,
+        mac=found.get(_IFLA_ADDRESS, b"").hex(":"),
+        mtu=_number(found.get(_IFLA_MTU, b"")),
+        master=_number(found.get(_IFLA_MASTER, b"")),
+        settings=dict(attributes(info.get(_INFO_DATA, b""))),
     )
 
 
-def _nested(link: Any, *names: str) -> Any | None:
-    for name in names:
-        if link is None:
-            return None
-        link = link.get_attr(name)
-    return link
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, sys.byteorder)
+
+
+def _string(data: bytes) -> str:
+    return data.rstrip(b"\0").decode(errors="replace")
 
 
 def _refused(what: str, error: NetlinkError) -> HostError:
