@@ -16,6 +16,7 @@ from celery import Celery, signals
 from kvmweb.host.app import make_app, run_worker
 from kvmweb.host.config import HostConfig, HostPaths
 from kvmweb.host.files import locked
+from kvmweb.host.hearing import keep_hearing
 from kvmweb.host.post import Outbox, Post
 from kvmweb.host.pulse import give_pulse
 from kvmweb.host.store import SpecStore
@@ -50,6 +51,7 @@ def serve(config: HostConfig, make: Make) -> int:
         post, outbox = Post(app, config), Outbox(config.paths.outbox / "vm")
         add_apply_task(app, TASK, _Child(app, config, make))
         give_pulse(app, "vm", post, outbox)
+        keep_hearing(app)
         signals.worker_before_create_process.connect(_share_memory)
         return run_worker(
             app,
