@@ -122,16 +122,23 @@ def _existing_network(actor: Actor, uuid: UUID | str, *, lock: bool = False) -> 
 
 def _network(actor: Actor, wanted: NewVm, owner: Project, host: Host) -> Network:
     if isinstance(wanted.network, NewNetwork):
-        made = wanted.network
-        return new_network(
-            owner, host, name=made.name, mode=made.mode, ipv4_subnet=made.ipv4_subnet
-        )
+        return _made_with_it(wanted.network, owner, host)
     network = _existing_network(actor, wanted.network, lock=True)
     if not network.present:
         raise Conflict(f"Network “{network}” is being deleted.", field="network", code="deleting")
     if network.project_id != owner.pk:
         raise Invalid("This network belongs to another project.", field="network")
     return network
+
+
+def _made_with_it(wanted: NewNetwork, owner: Project, host: Host) -> Network:
+    try:
+        return new_network(
+            owner, host, name=wanted.name, mode=wanted.mode, ipv4_subnet=wanted.ipv4_subnet
+        )
+    except (Invalid, Conflict) as error:
+        error.field = f"network.{error.field}" if error.field else "network"
+        raise
 
 
 def _image(actor: Actor, wanted: UUID | str) -> Image:

@@ -64,12 +64,11 @@ def test_every_overlap_is_refused_and_nothing_else(
         and subnet.network_address <= network.broadcast_address
         for network in taken
     )
-    refusal = result_of(
-        lambda: subnets.refuse_overlap(subnet, [(network, "another network") for network in taken])
-    )
-    if isinstance(refusal, Conflict):
+    words = [(network, "another network") for network in taken]
+    overlap = result_of(Conflict, lambda: subnets.refuse_overlap(subnet, words))
+    if isinstance(overlap, Conflict):
         assert shared
-        assert refusal.code == "subnet_overlaps"
+        assert overlap.code == "subnet_overlaps"
     else:
         assert not shared
 
