@@ -131,7 +131,9 @@ class HostKernel:
         return {}
 
     def remove_all(self) -> None:
-        """Take away everything of ours and put back what was changed of the host's own."""
+        """Take away everything of ours and put back what was changed of the host's own. Raises
+        `HostError` before anything is changed if another worker runs."""
+        self.firewall.claim()
         for bridge in self.links.bridges():
             self.links.delete(bridge)
         self.dhcp.delete()

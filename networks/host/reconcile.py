@@ -19,6 +19,7 @@ from networks.host import preflight
 from networks.host.drivers import dhcp, hostfacts
 from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.netlink import ALREADY_THERE, Answer
+from networks.host.drivers.obstacles import obstacles
 from networks.host.elements import Element
 from networks.host.kernel import HostKernel
 from networks.host.ops import AddAddress, ChangeElements, LoadSkeleton, Op
@@ -268,4 +269,8 @@ def _observed(spec: NetworkSpec, refused: dict[str, Refusal]) -> dict[str, objec
         "bridge": spec.bridge,
         "address": gateway(spec),
         "refused": {of: refusal.code for of, refusal in refused.items()},
+        "obstacles": [
+            f"The chain {found.chain} drops forwarded packets. {found.remedy}"
+            for found in obstacles()
+        ],
     }

@@ -67,7 +67,8 @@ _ALL = Concern(everything=True)
 class Watcher:
     """A thread that listens in the namespace it was started from and submits repairs.
 
-    `on_drift` is called on that thread, with what was missing and whether it was put back.
+    `on_drift` is called on that thread, with what was missing and whether it was put back. Close
+    the watcher before the reconciler.
     """
 
     def __init__(self, reconciler: NetworkReconciler, on_drift: OnDrift) -> None:
@@ -79,6 +80,7 @@ class Watcher:
         self._route = NetlinkSocket(NETLINK_ROUTE, _ROUTE_GROUPS)
         self._selector = selectors.DefaultSelector()
         self._dnsmasq: tuple[int, int] | None = None
+        self._look = time.monotonic() + _LOOK_SECONDS
 
     def start(self) -> None:
         """Begin to watch."""
@@ -96,18 +98,27 @@ class Watcher:
             each.close()
 
     def _watch(self) -> None:
-        look = time.monotonic() + _LOOK_SECONDS
+        """Whatever happens, watching goes on: a network nobody watches looks like a good one."""
         while True:
-            self._follow_dnsmasq()
-            concern = self._wait(max(0.0, look - time.monotonic()))
-            if concern is None:
+            try:
+                going_on = self._turn()
+            except Exception:
+                log.exception("watch_crashed")
+                going_on = not self._stopped_within(_AFTER_FAILURE_SECONDS)
+            if not going_on:
                 return
-            if time.monotonic() >= look:
-                concern = _ALL
-            if concern and self._pause(self._repair(concern)):
-                return
-            if concern.everything:
-                look = time.monotonic() + _LOOK_SECONDS
+
+    def _turn(self) -> bool:
+        """Wait for news and see to them; False means stop."""
+        self._follow_dnsmasq()
+        concern = self._wait(max(0.0, self._look - time.monotonic()))
+        if concern is None:
+            return False
+        if time.monotonic() >= self._look:
+            concern = _ALL
+        if concern.everything:
+            self._look = time.monotonic() + _LOOK_SECONDS
+        return not (concern and self._stopped_within(self._repair(concern)))
 
     def _wait(self, timeout: float) -> Concern | None:
         """What the next events concern, collected until it is quiet; None means stop."""
@@ -124,11 +135,7 @@ class Watcher:
     def _repair(self, concern: Concern) -> float:
         """Repair; returns how many seconds to leave everything alone, lest two programs that
         undo each other's work do nothing else."""
-        try:
-            found = self._reconciler.repair(None if concern.everything else concern.names)
-        except Exception:
-            log.exception("repair_crashed")
-            return _AFTER_FAILURE_SECONDS
+        found = self._reconciler.repair(None if concern.everything else concern.names)
         for drift in found:
             log.warning("drift subject=%s repaired=%s", drift.subject, drift.repaired)
             self._on_drift(drift)
@@ -137,8 +144,8 @@ class Watcher:
         failed = any(not drift.repaired for drift in found)
         return _AFTER_FAILURE_SECONDS if failed else _AFTER_DRIFT_SECONDS
 
-    def _pause(self, seconds: float) -> bool:
-        """Whether it was time to stop meanwhile."""
+    def _stopped_within(self, seconds: float) -> bool:
+        """Leave everything alone for a while; whether it was time to stop meanwhile."""
         with selectors.DefaultSelector() as alone:
             alone.register(self._stopped, selectors.EVENT_READ)
             return bool(seconds and alone.select(seconds))

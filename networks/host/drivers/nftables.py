@@ -45,7 +45,10 @@ _KEY, _DATA, _USERDATA = 1, 2, 6
 _VALUE, _VERDICT = 1, 2
 _CHAIN_NAME = 3
 _COMMENT = 0
-_NF_ACCEPT = 1
+_NF_DROP, _NF_ACCEPT = 0, 1
+_CHAIN_HOOK, _CHAIN_POLICY = 4, 5
+_HOOK_FORWARD = 2
+_FAMILY_NAMES = {1: "inet", 2: "ip"}
 
 # The attributes of an object that change whenever somebody changes it: handles are never used
 # again, and a replaced rule gets a new one. Name, handle and flags; hook and policy of a chain.
@@ -55,6 +58,15 @@ _TELLING: dict[int, tuple[int, ...]] = {
     _GETCHAIN: (2, 3, 4, 5),
     _GETRULE: (2, 3),
 }
+
+
+class ForeignChain(NamedTuple):
+    """A base chain of somebody else; `drops` is its policy."""
+
+    family: str
+    table: str
+    name: str
+    drops: bool
 
 
 class Command(NamedTuple):
@@ -165,6 +177,22 @@ class NftablesSocket:
             for family in FAMILIES
             for found in self._objects(_GETCHAIN, family)
         )
+
+    def foreign_forward_chains(self) -> Iterator[ForeignChain]:
+        """Base chains of others on the forward hook, whatever their family."""
+        for payload in self._dump(_GETCHAIN, _general()):
+            found = dict(attributes(payload, 4))
+            hook = dict(attributes(found.get(_CHAIN_HOOK, b"")))
+            if not hook or int.from_bytes(hook[1], "big") != _HOOK_FORWARD:
+                continue
+            chain = ForeignChain(
+                family=_FAMILY_NAMES.get(payload[0], str(payload[0])),
+                table=_string(found[_TABLE_ATTRIBUTE]),
+                name=_string(found[_CHAIN_NAME]),
+                drops=int.from_bytes(found.get(_CHAIN_POLICY, b"\1"), "big") == _NF_DROP,
+            )
+            if chain.table != TABLE:
+                yield chain
 
     def marks(self) -> list[list[str]]:
         """What tells whether anything but elements was changed, see `_TELLING`."""
