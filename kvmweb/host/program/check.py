@@ -12,7 +12,8 @@ from kvmweb.host.ask import ask
 from kvmweb.host.config import HostConfig
 from kvmweb.host.files import locked
 from kvmweb.host.plans import Plan, plans_of
-from kvmweb.host.program.reconcilers import network_reconciler, vm_reconciler
+from kvmweb.host.program.networks import network_reconciler
+from kvmweb.host.program.vms import vm_reconciler
 from networks.host import tasks as networks
 from vms.host import tasks as vms
 

@@ -23,7 +23,7 @@ from kvmweb.host.app import make_app
 from kvmweb.host.config import HostConfig
 from kvmweb.host.facts import Hypervisor, gather, version_text
 from kvmweb.host.post import HEARTBEAT, OBSERVED, BrokerAway, Post, Send
-from kvmweb.host.program.reconcilers import accelerator
+from kvmweb.host.program.accelerator import accelerator
 from kvmweb.host.program.surroundings import surroundings
 from kvmweb.host.pulse import BEAT, heartbeat
 from vms.host.drivers.domains import Domains

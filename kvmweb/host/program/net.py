@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from kvmweb.host.config import HostConfig
-from kvmweb.host.program.reconcilers import network_reconciler
+from kvmweb.host.program.networks import network_reconciler
 from networks.host.tasks import serve
 
 

@@ -15,7 +15,8 @@ import msgspec
 from kvmweb.host.ask import ask
 from kvmweb.host.config import HostConfig
 from kvmweb.host.files import locked
-from kvmweb.host.program.reconcilers import network_reconciler, vm_reconciler
+from kvmweb.host.program.networks import network_reconciler
+from kvmweb.host.program.vms import vm_reconciler
 from kvmweb.host.progress import Outcome, silent
 from networks.host import tasks as networks
 from vms.host import tasks as vms
