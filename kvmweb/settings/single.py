@@ -14,5 +14,6 @@ if env.flag("HTTPS"):
     SECURE_HSTS_SECONDS = 31_536_000
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "kvmweb.ui.storage.HashedStorage"},
 }
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
