@@ -98,7 +98,7 @@ class Lab:
         self.internet.ip("link add wan type bridge")
         self.internet.ip(f"address add {INTERNET}/24 dev wan")
         self.internet.ip("link set wan up")
-        self._stack.enter_context(serve_callers(self.internet, 80))
+        self.callers = self._stack.enter_context(serve_callers(self.internet, 80))
         self.broker = Broker(self.folder)
         self._stack.callback(self.broker.stop)
         self.broker.start()

@@ -1,0 +1,166 @@
+"""The main job, from a request to a page served by a guest, on real hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.broker import wait_until
+from tests.lab.lab import INTERNET, Lab
+from tests.lab.panel import Client, Panel, panel_of
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """A lab of this file's own: its hosts belong to a panel."""
+    with Lab() as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def panel(lab: Lab) -> Iterator[Panel]:
+    with panel_of(lab) as panel:
+        yield panel
+
+
+@pytest.fixture(scope="module")
+def olga(panel: Panel) -> Client:
+    return panel.add_operator("olga")
+
+
+def new_vm(name: str, **more: object) -> dict[str, object]:
+    return {
+        "name": name,
+        "network": {"name": f"{name}-net"},
+        "image": "hello",
+        "memory_mib": 96,
+        "forwards": [{"protocol": "tcp", "target_port": 80}],
+        **more,
+    }
+
+
+def fetch(lab: Lab, endpoint: str) -> str:
+    """What the guest behind this endpoint answers to a client of the internet."""
+    return str(
+        wait_until(
+            lambda: lab.fetch(f"http://{endpoint}/", seconds=2),
+            seconds=90,
+            what=f"http://{endpoint}/",
+        )
+    )
+
+
+def endpoint_of(olga: Client, vm: dict[str, object], target_port: int = 80) -> str:
+    forwards = olga.get(f"forwards/?vm={vm['id']}")["results"]
+    return next(f["public_endpoint"] for f in forwards if f["target_port"] == target_port)
+
+
+def test_one_request_leads_to_a_page_from_a_guest(lab: Lab, olga: Client) -> None:
+    vm = olga.do("vms/", new_vm("hello"))
+    endpoint = endpoint_of(olga, vm)
+
+    page = fetch(lab, endpoint)
+
+    assert page.startswith("Hello from hello\n")
+    assert f"my address: {vm['address']}" in page
+    # DNAT alone: the guest sees the client's own address, not its gateway's.
+    assert f"your address: {INTERNET}:" in page
+    assert endpoint.startswith(f"{lab.h1.address}:")
+    job = olga.succeed(vm["job"])
+    assert len(job["steps"]) > 3
+    assert all(step["state"] == "done" for step in job["steps"])
+    wait_until(lambda: olga.get(f"vms/{vm['id']}/")["state"] == "running", what="state running")
+
+
+def test_a_guest_is_seen_outside_with_the_public_address(lab: Lab, olga: Client) -> None:
+    """The guest itself asks a web server of the internet, which remembers who asked."""
+    script = f"#!/bin/sh\nwget -q -O /dev/null http://{INTERNET}/from-outward\n"
+    olga.do("vms/", new_vm("outward", user_data=script))
+
+    seen = wait_until(lambda: lab.callers.get("/from-outward"), seconds=90, what="the guest's call")
+
+    assert seen == lab.h1.address
+
+
+def test_a_forward_opens_and_closes_while_the_guest_runs(lab: Lab, olga: Client) -> None:
+    vm = olga.do("vms/", new_vm("doors"))
+    fetch(lab, endpoint_of(olga, vm))
+
+    forward = olga.do("forwards/", {"vm": vm["id"], "protocol": "tcp", "target_port": 80})
+    assert lab.fetch(f"http://{forward['public_endpoint']}/").startswith("Hello from doors")
+    closing = olga.delete(f"forwards/{forward['id']}/")
+    olga.succeed(closing["job"])
+
+    assert lab.fetch(f"http://{forward['public_endpoint']}/", seconds=2) == ""
+    assert olga.request("GET", f"forwards/{forward['id']}/").status_code == 404
+
+
+def test_stop_start_and_delete_leave_nothing_behind(lab: Lab, olga: Client) -> None:
+    vm = olga.do("vms/", new_vm("cycle"))
+    network_id = olga.get("networks/?search=cycle-net")["results"][0]["id"]
+    endpoint = endpoint_of(olga, vm)
+    fetch(lab, endpoint)
+
+    olga.do(f"vms/{vm['id']}/stop/")
+    wait_until(lambda: olga.get(f"vms/{vm['id']}/")["state"] == "off", what="state off")
+    assert lab.fetch(f"http://{endpoint}/", seconds=2) == ""
+    olga.do(f"vms/{vm['id']}/start/")
+    assert fetch(lab, endpoint).startswith("Hello from cycle")
+    olga.succeed(olga.delete(f"vms/{vm['id']}/")["job"])
+    wait_until(
+        lambda: olga.get(f"networks/{network_id}/")["state"] == "active", what="a settled network"
+    )
+    olga.succeed(olga.delete(f"networks/{network_id}/")["job"])
+
+    assert "cycle" not in lab.h1.run("virsh", "-c", lab.h1.libvirt_uri, "list", "--all", "--name")
+    assert olga.request("GET", f"vms/{vm['id']}/").status_code == 404
+    assert olga.request("GET", f"networks/{network_id}/").status_code == 404
+
+
+def test_a_job_survives_the_loss_of_redis_and_all_in_it(
+    lab: Lab, panel: Panel, olga: Client
+) -> None:
+    made = olga.post("vms/", new_vm("phoenix"))
+    lab.broker.stop()
+    assert olga.get("vms/")["results"], "lists are served without Redis"
+    lab.broker.start()
+
+    olga.succeed(made["job"])
+
+    assert fetch(lab, endpoint_of(olga, made)).startswith("Hello from phoenix")
+
+
+def test_a_request_made_while_redis_is_away_is_done_after_it_is_back(
+    lab: Lab, olga: Client
+) -> None:
+    lab.broker.stop()
+    made = olga.post("networks/", {"name": "patient"})
+    assert made["state"] == "creating"
+    lab.broker.start()
+
+    olga.succeed(made["job"])
+
+    assert olga.get(f"networks/{made['id']}/")["state"] == "active"
+
+
+def test_a_killed_control_worker_forgets_no_job(lab: Lab, panel: Panel, olga: Client) -> None:
+    panel.kill("control")
+    made = olga.post("networks/", {"name": "orphan"})
+    panel.start_control()
+
+    olga.succeed(made["job"])
+
+    assert olga.get(f"networks/{made['id']}/")["state"] == "active"
+
+
+def test_a_second_host_serves_its_own_address(lab: Lab, olga: Client) -> None:
+    hosts = {host["name"]: host["id"] for host in olga.get("hosts/")["results"]}
+    vm = olga.do("vms/", new_vm("second", host=hosts["h2"]))
+
+    endpoint = endpoint_of(olga, vm)
+
+    assert endpoint.startswith(f"{lab.h2.address}:")
+    assert fetch(lab, endpoint).startswith("Hello from second")
