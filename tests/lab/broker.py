@@ -43,6 +43,11 @@ class Broker:
     def url(self) -> str:
         return f"redis+socket://{self.socket}"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "redis-server does not run"
+        return self._process.pid
+
     def start(self) -> None:
         """Start and wait until it answers."""
         command = ["redis-server", "--port", "0", "--unixsocket", str(self.socket)]

@@ -55,7 +55,7 @@ def fetch(lab: Lab, endpoint: str) -> str:
 
 def endpoint_of(olga: Client, vm: dict[str, object], target_port: int = 80) -> str:
     forwards = olga.get(f"forwards/?vm={vm['id']}")["results"]
-    return next(f["public_endpoint"] for f in forwards if f["target_port"] == target_port)
+    return str(next(f["public_endpoint"] for f in forwards if f["target_port"] == target_port))
 
 
 def test_one_request_leads_to_a_page_from_a_guest(lab: Lab, olga: Client) -> None:
