@@ -12,7 +12,7 @@ class KvmwebAdminConfig(AdminConfig):
     default_site = "kvmweb.ui.admin_site.KvmwebAdminSite"
 
 
-class KvmwebStaticFilesConfig(StaticFilesConfig):
+class ShippedFilesConfig(StaticFilesConfig):
     """Leaves out what packages bring and no page of ours loads: most of their bytes."""
 
     ignore_patterns = [
