@@ -10,6 +10,11 @@ from networks.host.elements import Element
 from networks.host.state import DhcpFile
 
 _LISTED = 3
+_SETTINGS = {
+    ("ipv6/disable_ipv6", "1"): "Switched IPv6 off on {}",
+    ("ipv6/accept_ra", "0"): "Told {} to ignore routers of others",
+    ("ipv4/forwarding", "1"): "Let {} forward packets of guests",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class SetSysctl:
 
     @property
     def sentence(self) -> str:
-        return f"Set {self.key.partition('/')[2]} of {self.interface} to {self.value}"
+        return _SETTINGS[self.key, self.value].format(self.interface)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +134,11 @@ class ChangeElements:
             _forwards("Opened", self.add - self.remove),
             _sources(self.add),
             _ports("Bound", self.add),
-            _ports("Released", self.remove),
+            _ports("Released", self.remove - self.add),
+            _counters(self.add),
         ]
-        return "; ".join(filter(None, parts)) or "Updated the address translation of the network"
+        said = [part for part in parts if part] or ["Updated the rules of the network"]
+        return "; ".join([said[0], *(part[0].lower() + part[1:] for part in said[1:])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +277,14 @@ def _sources(elements: Iterable[Element]) -> str:
 def _ports(verb: str, elements: Iterable[Element]) -> str:
     count = sum(element.name == "own4" for element in elements)
     return f"{verb} {_count(count, 'guest port', 'guest ports')}" if count else ""
+
+
+def _counters(elements: frozenset[Element]) -> str:
+    """Only where nothing else changes: a forward and its counters are one thing to people."""
+    if not {element.name for element in elements} <= {"acct_in", "acct_out", "settled"}:
+        return ""
+    count = sum(element.name == "acct_in" for element in elements)
+    return f"Counting the traffic of {_count(count, 'forward', 'forwards')}" if count else ""
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -6,6 +6,7 @@ a crash anywhere is mended by running it again.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Callable, Collection, Iterable
@@ -173,7 +174,7 @@ class NetworkReconciler:
         return preflight.ports_in_use(spec, state, addresses, hostfacts.listeners())
 
     def _perform(self, spec: NetworkSpec, op: Op, report: Report) -> Refusals:
-        key = f"{spec.bridge}:{op.sentence}"
+        key = _key(spec, op)
         try:
             refused = self._change(spec, op) if isinstance(op, ChangeElements) else {}
             if not isinstance(op, ChangeElements):
@@ -239,6 +240,12 @@ class NetworkReconciler:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+
+
+def _key(spec: NetworkSpec, op: Op) -> str:
+    """The same for the same work, so that doing it again shows no second line."""
+    digest = hashlib.sha256(op.sentence.encode()).hexdigest()[:12]
+    return f"{spec.bridge}:{type(op).__name__}:{digest}"
 
 
 def _interfaces(spec: NetworkSpec) -> set[str]:

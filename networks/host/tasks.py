@@ -13,7 +13,7 @@ from pathlib import Path
 from kvmweb.host.app import make_app, run_worker
 from kvmweb.host.ask import Answering
 from kvmweb.host.config import HostConfig, HostPaths
-from kvmweb.host.files import locked
+from kvmweb.host.files import patiently_locked
 from kvmweb.host.hearing import keep_hearing
 from kvmweb.host.plans import plans_of
 from kvmweb.host.post import Outbox, Post
@@ -56,8 +56,8 @@ def restore(store: SpecStore[NetworkSpec], reconciler: Reconciler[NetworkSpec]) 
 
 
 def serve(config: HostConfig, make: Make) -> int:
-    """Run the worker until told to end; raises `Taken` where another one runs already."""
-    with locked(lock_file(config.paths), wait=False):
+    """Run the worker until told to end. Waits for another one, or a command, to let go first."""
+    with patiently_locked(lock_file(config.paths)):
         store = spec_store(config.paths)
         store.prune()
         reconciler = make()

@@ -324,6 +324,7 @@ def test_steps_are_sentences_for_people(lab: Lab) -> None:
     assert "Gave kw1 the address 10.61.0.1/24" in sentences
     assert any(f"Opened tcp {PUBLIC}:8080 to 10.61.0.2:80" in sentence for sentence in sentences)
     assert len({step.key for step in lab.steps}) == len(lab.steps)
+    assert max(len(step.key) for step in lab.steps) <= 100
 
 
 def test_dhcp_files_come_before_dnsmasq_starts(lab: Lab) -> None:
