@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 class Taken(Exception):
@@ -37,6 +40,18 @@ def flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def patiently_locked(path: Path) -> Iterator[None]:
+    """Hold flock(2) on `path`, saying so in the log when it takes waiting."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path, wait=False))
+        except Taken:
+            log.warning("waiting_for_lock path=%s", path)
+            stack.enter_context(locked(path))
+        yield
 
 
 @contextmanager

@@ -124,3 +124,24 @@ def test_restore_puts_networks_and_guests_back(
         assert code == 0, said
     finally:
         lab.broker.start()
+
+
+def test_after_a_boot_guests_are_back_by_themselves_and_only_then(
+    lab: Lab, host: LabHost, net: dict[str, Any]
+) -> None:
+    spec = vm(next(numbers), net)
+    host.start("vm")
+    succeed(lab, host, "vm", spec)
+    host.kill("vm")
+    host.run("virsh", "-c", host.libvirt_uri, "destroy", spec["domain"])
+    host.start("vm")
+    succeed(lab, host, "vm", vm(next(numbers), net, power="off", nics=[]))
+    assert running(host) == set(), "a guest that was switched off is left alone"
+    host.kill("vm")
+    (host.config.paths.state / "restored_boot").write_text("another boot")
+    lab.broker.stop()
+    try:
+        host.start("vm")
+        wait_until(lambda: running(host) == {spec["domain"]}, seconds=90, what="the guest's return")
+    finally:
+        lab.broker.start()

@@ -15,7 +15,7 @@ from celery import Celery, signals
 
 from kvmweb.host.app import make_app, run_worker
 from kvmweb.host.config import HostConfig, HostPaths
-from kvmweb.host.files import locked
+from kvmweb.host.files import locked, patiently_locked
 from kvmweb.host.hearing import keep_hearing
 from kvmweb.host.post import Outbox, Post
 from kvmweb.host.pulse import give_pulse
@@ -44,8 +44,8 @@ def hold(paths: HostPaths, subject: str) -> AbstractContextManager[object]:
 
 
 def serve(config: HostConfig, make: Make) -> int:
-    """Run the worker until told to end; raises `Taken` where another one runs already."""
-    with locked(lock_file(config.paths), wait=False):
+    """Run the worker until told to end. Waits for another one, or a command, to let go first."""
+    with patiently_locked(lock_file(config.paths)):
         spec_store(config.paths).prune()
         app = make_app(config)
         post, outbox = Post(app, config), Outbox(config.paths.outbox / "vm")

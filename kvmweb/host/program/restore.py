@@ -7,19 +7,24 @@ to do its part, because it holds the firewall.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from kvmweb.core.errors import HostBusy
 from kvmweb.host.ask import ask
 from kvmweb.host.config import HostConfig
 from kvmweb.host.files import locked
+from kvmweb.host.program.boot import remember_restored
 from kvmweb.host.program.networks import network_reconciler
 from kvmweb.host.program.vms import vm_reconciler
 from kvmweb.host.progress import Outcome, silent
+from kvmweb.host.work import PAUSES, Reconciler
 from networks.host import tasks as networks
 from vms.host import tasks as vms
+from vms.host.spec import VmSpec
 
 
 def run(config: HostConfig) -> int:
@@ -28,6 +33,7 @@ def run(config: HostConfig) -> int:
     for sentence in failed:
         print(sentence, file=sys.stderr)
     if not failed:
+        remember_restored(config.paths)
         print("Everything is back.")
     return 1 if failed else 0
 
@@ -49,11 +55,18 @@ def _vms(config: HostConfig) -> list[Outcome]:
     if not specs:
         return []
     with vm_reconciler(config) as reconciler:
-        outcomes = []
-        for spec in specs:
-            with vms.hold(config.paths, spec.subject):
-                outcomes += reconciler.restore([spec], silent)
-        return outcomes
+        return [_vm(config, spec, reconciler) for spec in specs]
+
+
+def _vm(config: HostConfig, spec: VmSpec, reconciler: Reconciler[VmSpec]) -> Outcome:
+    """One VM, again and again while libvirt does not answer: after a boot it may be late."""
+    with vms.hold(config.paths, spec.subject):
+        for pause in (*PAUSES, 0):
+            (outcome,) = reconciler.restore([spec], silent)
+            if outcome.ok or outcome.code != HostBusy.code:
+                break
+            time.sleep(pause)
+        return outcome
 
 
 def _failed(what: str, outcomes: Iterable[Outcome]) -> list[str]:
