@@ -1,0 +1,40 @@
+// Bundles what the browser gets into static/dist: app.js, theme.js, app.css, the icon sprite, the favicon.
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const out = join(here, "dist");
+const outlines = join(here, "../node_modules/@tabler/icons/icons/outline");
+
+async function bundle() {
+  await build({
+    entryPoints: [join(here, "js/app.js"), join(here, "js/theme.js"), join(here, "css/app.css")],
+    entryNames: "[name]",
+    outdir: out,
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    legalComments: "none",
+    logLevel: "warning",
+  });
+}
+
+async function symbol(name) {
+  const svg = await readFile(join(outlines, `${name}.svg`), "utf8");
+  const paths = svg.match(/<path[^>]*>/g).filter((path) => !path.includes('stroke="none"'));
+  return `<symbol id="${name}" viewBox="0 0 24 24">${paths.join("")}</symbol>`;
+}
+
+async function sprite() {
+  const names = JSON.parse(await readFile(join(here, "icons.json"), "utf8"));
+  const symbols = await Promise.all(names.map(symbol));
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg">${symbols.join("")}</svg>\n`;
+  await writeFile(join(out, "icons.svg"), svg);
+}
+
+await rm(out, { recursive: true, force: true });
+await mkdir(out, { recursive: true });
+await Promise.all([bundle(), sprite(), cp(join(here, "img"), out, { recursive: true })]);
