@@ -6,6 +6,7 @@ Which may be taken, which one is picked, and the rows that make a double impossi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -115,3 +116,8 @@ def _free_ports(public: PublicAddress, protocols: list[str]) -> Iterator[int]:
     for port in range(public.first_port, public.last_port + 1):
         if port not in unusable and not low <= port <= high:
             yield port
+
+
+def proposed(public: PublicAddress, protocols: list[str], count: int) -> list[int]:
+    """The ports that would be picked next, for a form to show; nothing is taken."""
+    return list(islice(_free_ports(public, protocols), count))

@@ -34,7 +34,7 @@ FACTS: dict[str, Any] = {
     "memory_mib": 16384,
     "routes": ["192.168.122.0/24"],
     "addresses": [{"address": "198.51.100.11", "prefix": 24}],
-    "listeners": [{"protocol": "tcp", "address": "0.0.0.0", "port": 5432}],
+    "listeners": [{"protocol": "tcp", "address": "0.0.0.0", "port": 5432}],  # noqa: S104
     "ephemeral_ports": [32768, 60999],
     "accelerator": "tcg",
     "accelerator_reason": "/dev/kvm is missing.",

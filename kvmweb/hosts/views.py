@@ -1,0 +1,49 @@
+"""Hosts, for operators."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Sum
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from kvmweb.core.access import get_for, is_operator
+from kvmweb.core.errors import NotFound
+from kvmweb.hosts.facts import total_cpus, total_memory_mib
+from kvmweb.hosts.models import Host
+from kvmweb.ui.requests import user_of
+
+
+def hosts(request: HttpRequest) -> HttpResponse:
+    if not is_operator(user_of(request)):
+        raise NotFound("There is no such page.")
+    rows = Host.objects.visible_to(user_of(request)).prefetch_related("public_addresses")
+    counted = rows.annotate(
+        network_count=Count("networks", distinct=True), vm_count=Count("vms", distinct=True)
+    )
+    return render(request, "hosts/hosts.html", {"hosts": counted})
+
+
+def host(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    found = get_for(user_of(request), Host, uuid)
+    return render(request, "hosts/host.html", {"host": found, **_context(found)})
+
+
+def _context(found: Host) -> dict[str, Any]:
+    given = found.vms.filter(present=True).aggregate(cpus=Sum("vcpus"), memory=Sum("memory_mib"))
+    return {
+        "addresses": found.public_addresses.annotate(open=Count("claims")),
+        "networks": found.networks.for_display(),
+        "vms": found.vms.for_display(),
+        "cpus": total_cpus(found),
+        "cpus_given": given["cpus"] or 0,
+        "memory": total_memory_mib(found),
+        "memory_given": given["memory"] or 0,
+        "processes": [
+            ("Monitor", found.monitor_seen_at),
+            ("Network worker", found.net_seen_at),
+            ("VM worker", found.vm_seen_at),
+        ],
+    }

@@ -1,0 +1,132 @@
+"""The first page: the picture, what needs attention, what happened last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+
+from kvmweb.core.choices import State
+from kvmweb.hosts.models import Host
+from kvmweb.projects.models import AuditEvent, Project
+from kvmweb.ui.pages import picture
+from kvmweb.ui.requests import current_project, user_of
+from networks.models import Forward, Network
+from vms.models import Vm
+
+MOST_NETWORKS = 8
+MOST_VMS = 200
+LATEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """Something that needs a person, with the page where it is mended."""
+
+    title: str
+    reason: str
+    url: str
+    tone: str = "bad"
+    since: datetime | None = None
+
+
+def overview(request: HttpRequest) -> HttpResponse:
+    user, project = user_of(request), current_project(request)
+    networks = _in(Network.objects.visible_to(user).for_display(), project)
+    vms = _in(Vm.objects.visible_to(user).for_display(), project)
+    shown_networks, shown_vms = list(networks[:MOST_NETWORKS]), list(vms[:MOST_VMS])
+    context = {
+        "picture": _picture(shown_networks, shown_vms),
+        "hidden_networks": max(0, networks.count() - MOST_NETWORKS),
+        "concerns": list(_concerns(user, shown_networks, shown_vms)),
+        "events": _events(user, project),
+        "running": sum(vm.state is State.RUNNING for vm in shown_vms),
+        "vm_count": vms.count(),
+    }
+    return render(request, "ui/overview.html", context)
+
+
+def _in(rows: Any, project: Project | None) -> Any:
+    return rows.filter(project=project) if project else rows
+
+
+def _picture(networks: list[Network], vms: list[Vm]) -> picture.Picture:
+    guests: dict[int, list[picture.VmRow]] = {}
+    addresses = {n.source_address.address for n in networks if n.source_address}
+    for vm in vms:
+        for reservation in vm.reservations:
+            doors = [_door(forward, reservation.network) for forward in _open(reservation)]
+            addresses |= {door.public_address for door in doors}
+            row = picture.VmRow(
+                reverse("vm", args=[vm.uuid]), vm.name, reservation.address, vm.state, doors
+            )
+            guests.setdefault(reservation.network_id, []).append(row)
+    rows = [_network(network, guests.get(network.pk, [])) for network in networks]
+    return picture.draw(rows, addresses)
+
+
+def _open(reservation: Any) -> list[Forward]:
+    return getattr(reservation, "open_forwards", [])
+
+
+def _network(network: Network, guests: list[picture.VmRow]) -> picture.NetworkRow:
+    return picture.NetworkRow(
+        url=reverse("network", args=[network.uuid]),
+        name=network.name,
+        subnet=network.ipv4_subnet,
+        isolated=network.mode == Network.Mode.ISOLATED,
+        host=network.host.name,
+        source_address=network.source_address.address if network.source_address else "",
+        state=network.state,
+        vms=guests,
+    )
+
+
+def _door(forward: Forward, network: Network) -> picture.DoorRow:
+    forward.network = network
+    return picture.DoorRow(
+        url=reverse("forward", args=[forward.uuid]),
+        endpoint=forward.public_endpoint,
+        public_port=forward.public_port,
+        target_port=forward.target_port,
+        protocol=forward.get_protocol_display(),
+        public_address=forward.public_address.address,
+        state=forward.state,
+    )
+
+
+def _concerns(user: User, networks: list[Network], vms: list[Vm]) -> Iterator[Concern]:
+    yield from _silent_hosts(user, [*networks, *vms])
+    subjects: list[Network | Vm] = [*networks, *vms]
+    for subject in subjects:
+        if subject.state is State.ATTENTION:
+            name = f"{'VM' if subject.kind == 'vm' else 'Network'} {subject}"
+            reason = subject.job.message if subject.job and subject.job.has_failed else ""
+            parts = ", ".join(subject.attention.values())
+            url = reverse(subject.kind, args=[subject.uuid])
+            since = subject.job.finished_at if subject.job else None
+            yield Concern(name, reason or parts, url, since=since)
+
+
+def _silent_hosts(user: User, subjects: list[Any]) -> Iterator[Concern]:
+    used = {subject.host for subject in subjects} | set(Host.objects.visible_to(user))
+    for host in sorted((host for host in used if host.is_silent), key=lambda host: host.name):
+        seen = Host.objects.visible_to(user).filter(pk=host.pk).exists()
+        yield Concern(
+            f"Host {host} is not answering",
+            "What is shown of it may be old. Changes wait until it answers.",
+            reverse("host", args=[host.uuid]) if seen else "",
+            tone="warn",
+            since=host.monitor_seen_at,
+        )
+
+
+def _events(user: User, project: Project | None) -> list[AuditEvent]:
+    rows = AuditEvent.objects.visible_to(user)
+    return list((rows.filter(project=project) if project else rows)[:LATEST])

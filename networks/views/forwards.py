@@ -1,0 +1,115 @@
+"""Forwards."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from kvmweb.core.access import get_for
+from kvmweb.hosts.models import Host, PublicAddress
+from kvmweb.ui.answers import done, form_page, safe_next
+from kvmweb.ui.listing import listing
+from kvmweb.ui.requests import actor_of, current_project, may_write, user_of
+from networks import actions, ports
+from networks.forms import ForwardChangeForm, ForwardForm
+from networks.models import Forward, Network, Reservation
+
+GET_OR_POST = require_http_methods(["GET", "POST"])
+
+
+def forwards(request: HttpRequest) -> HttpResponse:
+    rows = Forward.objects.visible_to(user_of(request)).for_display()
+    if project := current_project(request):
+        rows = rows.filter(network__project=project)
+    found = listing(
+        request,
+        rows,
+        search=["reservation__name", "reservation__address", "public_port", "target_port", "note"],
+        sorts={
+            "port": ["public_address", "public_port"],
+            "name": ["reservation__name", "public_port"],
+            "created": ["-created_at"],
+        },
+    )
+    return render(request, "forwards/forwards.html", {"list": found})
+
+
+@GET_OR_POST
+def new(request: HttpRequest) -> HttpResponse:
+    targets = _targets(request)
+    initial = {"reservation": request.GET.get("to", "")}
+    form = ForwardForm(request.POST or None, targets=targets, initial=initial)
+    public = _public_of(targets)
+    if public:
+        proposed = ports.proposed(public, ["tcp"], 1)
+        form.fields["public_port"].widget.attrs["placeholder"] = next(iter(proposed), "")
+    if request.method == "POST" and (
+        made := form.submit(lambda data: actions.add_forward(actor_of(request), **data))
+    ):
+        warn(request, made)
+        return redirect(safe_next(request) or "forwards")
+    return form_page(
+        request, "forwards/new.html", form, targets=targets, next=safe_next(request), public=public
+    )
+
+
+def _targets(request: HttpRequest) -> list[Reservation]:
+    rows = Reservation.objects.writable_by(user_of(request)).filter(
+        present=True, network__present=True, network__mode=Network.Mode.NAT
+    )
+    if project := current_project(request):
+        rows = rows.filter(network__project=project)
+    return list(rows.select_related("network__host").order_by("network__name", "name"))
+
+
+def _public_of(targets: list[Reservation]) -> PublicAddress | None:
+    """The address that forwards listen on unless another is asked for."""
+    return default_address(targets[0].network.host) if targets else None
+
+
+def default_address(host: Host) -> PublicAddress | None:
+    return host.public_addresses.filter(is_default=True).select_related("host").first()
+
+
+def warn(request: HttpRequest, made: Forward) -> None:
+    """Pass on what is worth knowing about an allowed port."""
+    if warning := ports.warning_for(made.public_address, made.public_port):
+        messages.warning(request, warning)
+
+
+@GET_OR_POST
+def forward(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    found = _found(request, uuid)
+    writable = may_write(request, found.network.project_id)
+    initial = {"target_port": found.target_port, "note": found.note}
+    form = ForwardChangeForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.done(
+        lambda data: actions.change_forward(actor_of(request), uuid, **data)
+    ):
+        return done(request, "The forward is being changed.", "forwards")
+    context: dict[str, Any] = {
+        "forward": found,
+        "may_write": writable,
+        "warning": ports.warning_for(found.public_address, found.public_port),
+    }
+    return form_page(request, "forwards/forward.html", form, **context)
+
+
+@GET_OR_POST
+def delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    get_for(user_of(request), Forward, uuid, write=True)
+    found = _found(request, uuid)
+    if request.method == "POST":
+        actions.delete_forward(actor_of(request), uuid)
+        return done(request, f"{found.public_endpoint} is being closed.", "forwards")
+    return render(request, "forwards/delete.html", {"forward": found})
+
+
+def _found(request: HttpRequest, uuid: UUID) -> Forward:
+    found = get_for(user_of(request), Forward, uuid)
+    return Forward.objects.visible_to(user_of(request)).for_display().get(pk=found.pk)

@@ -1,0 +1,151 @@
+"""Every page is tried by everybody. A page that is not listed here fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from kvmweb.hosts.models import Host
+from kvmweb.projects.actions import Actor, create_token
+from networks.models import Forward, Network
+from vms.models import Vm
+
+pytestmark = pytest.mark.db
+
+# Their own tests try these.
+ELSEWHERE = ("admin/", "api/v1/")
+
+
+@dataclass(frozen=True)
+class Door:
+    """A page and how it answers each of the cast: Alice, Bob, Mallory, Olga.
+
+    `about` is the object its UUID is of. `method` is the one that decides.
+    """
+
+    name: str
+    answers: tuple[int, int, int, int]
+    about: str = ""
+    method: str = "get"
+    data: dict[str, str] = field(default_factory=dict)
+
+
+ALL = (200, 200, 200, 200)
+READ = (200, 200, 404, 200)
+WRITE = (200, 403, 404, 200)
+DO = (302, 403, 404, 302)
+DOORS = [
+    Door("overview", ALL),
+    Door("search", ALL),
+    Door("tokens", ALL),
+    Door("token-revoke", (302, 404, 404, 404), "token", "post"),
+    Door("password", ALL),
+    Door("theme", (302, 302, 302, 302), method="post"),
+    Door("project", (302, 302, 302, 302), method="post"),
+    Door("vms", ALL),
+    Door("vm-new", ALL),
+    Door("vm", READ, "vm"),
+    Door("vm-activity", READ, "vm"),
+    Door("vm-settings", READ, "vm"),
+    Door("vm-settings", DO, "vm", "post", {"vcpus": "2", "memory_mib": "512"}),
+    Door("vm-power", DO, "vm", "post", {"power": "stop"}),
+    Door("vm-repair", DO, "vm", "post"),
+    Door("vm-delete", WRITE, "vm"),
+    Door("vm-delete", DO, "vm", "post", {"name": "web-1"}),
+    Door("images", ALL),
+    Door("networks", ALL),
+    Door("network-new", ALL),
+    Door("network", READ, "network"),
+    Door("network-rename", WRITE, "network"),
+    Door("network-rename", DO, "network", "post", {"name": "other"}),
+    Door("network-delete", WRITE, "network"),
+    Door("network-delete", (409, 403, 404, 409), "network", "post"),
+    Door("network-repair", DO, "network", "post"),
+    Door("reservation-new", WRITE, "network"),
+    Door("reservation-new", DO, "network", "post", {"name": "printer"}),
+    Door("reservation-delete", (409, 403, 404, 409), "reservation", "post"),
+    Door("forwards", ALL),
+    Door("forward-new", ALL),
+    Door("forward", READ, "forward"),
+    Door("forward", DO, "forward", "post", {"target_port": "23"}),
+    Door("forward-delete", WRITE, "forward"),
+    Door("forward-delete", DO, "forward", "post"),
+    Door("activity", ALL),
+    Door("jobs-running", ALL),
+    Door("job", READ, "job"),
+    Door("job-retry", DO, "job", "post"),
+    Door("hosts", (404, 404, 404, 200)),
+    Door("host", (404, 404, 404, 200), "host"),
+]
+OPEN = {"login", "logout", "healthz"}
+
+
+def pages() -> Iterator[str]:
+    """The names of all pages, from the URL configuration."""
+    for entry in get_resolver().url_patterns:
+        if isinstance(entry, URLResolver) and not str(entry.pattern).startswith(ELSEWHERE):
+            yield from _names(entry)
+
+
+def _names(resolver: URLResolver) -> Iterator[str]:
+    for entry in resolver.url_patterns:
+        if isinstance(entry, URLResolver):
+            yield from _names(entry)
+        elif isinstance(entry, URLPattern):
+            yield str(entry.name)
+
+
+def test_every_page_is_listed() -> None:
+    assert set(pages()) == {door.name for door in DOORS} | OPEN
+
+
+@pytest.fixture
+def uuids(vm: Vm, network: Network, forward: Forward, host: Host, alice: User) -> dict[str, str]:
+    token, _ = create_token(Actor(alice), name="script")
+    things = {
+        "vm": vm,
+        "network": network,
+        "forward": forward,
+        "reservation": forward.reservation,
+        "host": host,
+        "job": vm.job,
+        "token": token,
+    }
+    return {name: str(thing.uuid) for name, thing in things.items() if thing}
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "mallory", "olga"])
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: f"{door.name}-{door.method}")
+def test_everybody_gets_what_is_theirs(
+    door: Door, who: str, uuids: dict[str, str], request: pytest.FixtureRequest, client: Client
+) -> None:
+    user: User = request.getfixturevalue(who)
+    client.force_login(user)
+    expected = dict(zip(["alice", "bob", "mallory", "olga"], door.answers, strict=True))[who]
+    answer = getattr(client, door.method)(_address(door, uuids), door.data)
+    assert answer.status_code == expected
+    if expected == 404:
+        assert b"web-1" not in answer.content
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: f"{door.name}-{door.method}")
+def test_nobody_gets_in_without_logging_in(
+    door: Door, uuids: dict[str, str], client: Client
+) -> None:
+    address = _address(door, uuids)
+    answer = getattr(client, door.method)(address, door.data)
+    assert answer.status_code == 302
+    assert answer["Location"].startswith(reverse("login"))
+
+
+def _address(door: Door, uuids: dict[str, str]) -> str:
+    return reverse(door.name, args=[uuids[door.about]] if door.about else [])
+
+
+def test_supervisors_need_no_login_and_no_database(client: Client) -> None:
+    assert client.get("/healthz").content == b"ok\n"

@@ -1,0 +1,183 @@
+"""Forms of VMs; their fields are named as the actions' errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+
+from kvmweb.core.errors import KvmwebError
+from kvmweb.ui.forms import ActionForm, NameField, PortField
+from networks.forms import project_choices
+from networks.models import Forward, Network
+from vms.actions import NewForward, NewNetwork, NewVm
+from vms.models import Image
+
+NEW = "new"
+
+
+class ForwardRow(forms.Form):
+    """One door of a new VM. An unticked row is not asked for."""
+
+    enabled = forms.BooleanField(required=False)
+    target_port = PortField(label="Port of the VM", required=False)
+    protocol = forms.ChoiceField(choices=Forward.Protocol.choices, required=False)
+    public_port = PortField(label="Public port", required=False)
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if (
+            data.get("enabled")
+            and not data.get("target_port")
+            and not self.has_error("target_port")
+        ):
+            raise ValidationError({"target_port": "Which port of the VM?"})
+        return data
+
+    def wanted(self) -> NewForward:
+        data = self.cleaned_data
+        return NewForward(
+            target_port=data["target_port"],
+            protocol=data["protocol"] or Forward.Protocol.TCP,
+            public_port=data["public_port"],
+        )
+
+
+ForwardRows = forms.formset_factory(ForwardRow, extra=0, max_num=20, validate_max=True)
+
+
+class NewVmForm(ActionForm):
+    """All of a new VM on one page, with its network and doors."""
+
+    name = NameField()
+    image = forms.ChoiceField(widget=forms.RadioSelect)
+    vcpus = forms.IntegerField(label="vCPUs", min_value=1, max_value=64, initial=1)
+    memory_mib = forms.IntegerField(label="Memory", min_value=64, initial=512)
+    disk_gib = forms.IntegerField(
+        label="Disk", min_value=1, required=False, help_text="Empty takes what the image needs."
+    )
+    network = forms.ChoiceField()
+    network_name = NameField(label="Name of the new network", required=False)
+    ipv4_subnet = forms.CharField(
+        label="IPv4 subnet", required=False, help_text="Free now. Empty takes a free one."
+    )
+    ssh_keys = forms.CharField(
+        label="SSH public keys",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "class": "mono", "spellcheck": "false"}),
+        help_text="One a line, as in ~/.ssh/id_ed25519.pub. They open the image's user.",
+    )
+    user_data = forms.CharField(
+        label="User-data",
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 6, "class": "mono", "spellcheck": "false"}),
+        help_text="A script (#!/bin/sh) or #cloud-config, run at the first boot.",
+    )
+    project = forms.ChoiceField(required=False)
+
+    def __init__(
+        self,
+        *args: Any,
+        projects: list[Any],
+        networks: list[Network],
+        images: list[Image],
+        **options: Any,
+    ) -> None:
+        super().__init__(*args, **options)
+        self.rows = ForwardRows(self.data or None, prefix="forwards", initial=DOORS)
+        self._choose("image", [(str(image.uuid), image.name) for image in images])
+        known = [(str(network.uuid), f"{network} ({network.ipv4_subnet})") for network in networks]
+        self._choose("network", [*known, (NEW, "A new network")])
+        self._choose("project", project_choices(projects))
+        if len(projects) < 2:
+            del self.fields["project"]
+        self._default_project = str(projects[0].uuid)
+
+    def _choose(self, field: str, choices: list[tuple[str, str]]) -> None:
+        self.fields[field].choices = choices  # type: ignore[attr-defined]
+
+    def is_valid(self) -> bool:
+        return super().is_valid() & (not self.is_bound or self.rows.is_valid())
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("network") == NEW and not self.has_error("network_name"):
+            self._check_network_name(data)
+        return data
+
+    def _check_network_name(self, data: dict[str, Any]) -> None:
+        """The action calls both names `name`; what is wrong with the network's is found here."""
+        name = data.get("network_name")
+        if not name:
+            self.add_error("network_name", "The new network needs a name.")
+        project = data.get("project") or self._default_project
+        if Network.objects.filter(Q(project__uuid=project, name=name, present=True)).exists():
+            self.add_error("network_name", f"There is a network “{name}” in this project.")
+
+    def wanted(self) -> NewVm:
+        """The cleaned form as the action takes it."""
+        data = self.cleaned_data
+        fresh = data["network"] == NEW
+        network = NewNetwork(name=data["network_name"], ipv4_subnet=data["ipv4_subnet"])
+        return NewVm(
+            name=data["name"],
+            network=network if fresh else data["network"],
+            image=data["image"],
+            vcpus=data["vcpus"],
+            memory_mib=data["memory_mib"],
+            disk_gib=data["disk_gib"],
+            ssh_keys=[data["ssh_keys"]] if data["ssh_keys"].strip() else [],
+            user_data=data["user_data"],
+            forwards=[row.wanted() for row in self._asked_for()],
+            project=(data.get("project") or self._default_project) if fresh else None,
+        )
+
+    def _asked_for(self) -> list[ForwardRow]:
+        return [row for row in self.rows.forms if row.cleaned_data.get("enabled")]
+
+    def refuse(self, error: KvmwebError) -> None:
+        """Errors of doors go under their row, counted among those that were asked for."""
+        if not error.field.startswith("forwards."):
+            error.field = NETWORK_FIELDS.get(error.field, error.field)
+            return super().refuse(error)
+        self.status = error.status
+        _, index, field = (*error.field.split("."), "")[:3]
+        row = self._asked_for()[int(index)]
+        row.add_error(
+            field if field in row.fields else None, f"{error.message} {error.remedy}".strip()
+        )
+        return None
+
+
+# What the action calls the fields of a network made with the VM, and their names in the form.
+NETWORK_FIELDS = {"network.name": "network_name", "network.ipv4_subnet": "ipv4_subnet"}
+
+DOORS = [
+    {"enabled": True, "target_port": 22, "protocol": "tcp"},
+    {"enabled": False, "target_port": 80, "protocol": "tcp"},
+]
+
+
+class SizeForm(ActionForm):
+    vcpus = forms.IntegerField(label="vCPUs", min_value=1, max_value=64)
+    memory_mib = forms.IntegerField(label="Memory", min_value=64)
+
+
+class DeleteForm(ActionForm):
+    """Data is lost with a VM's disks, so its name is typed."""
+
+    name = forms.CharField(label="Type the name of the VM to delete it")
+
+    def __init__(self, *args: Any, expected: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._expected = expected
+        self.fields["name"].widget.attrs |= {"autocomplete": "off", "autocapitalize": "none"}
+
+    def clean_name(self) -> str:
+        typed = str(self.cleaned_data["name"]).strip()
+        if typed != self._expected:
+            raise ValidationError(f"That is not “{self._expected}”.")
+        return typed

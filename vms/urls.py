@@ -1,0 +1,17 @@
+"""Pages of VMs and images."""
+
+from django.urls import path
+
+from vms.views import new, vms
+
+urlpatterns = [
+    path("vms/", vms.vms, name="vms"),
+    path("vms/new/", new.new, name="vm-new"),
+    path("vms/<uuid:uuid>/", vms.vm, name="vm"),
+    path("vms/<uuid:uuid>/activity/", vms.activity, name="vm-activity"),
+    path("vms/<uuid:uuid>/settings/", vms.settings, name="vm-settings"),
+    path("vms/<uuid:uuid>/power/", vms.power, name="vm-power"),
+    path("vms/<uuid:uuid>/repair/", vms.repair, name="vm-repair"),
+    path("vms/<uuid:uuid>/delete/", vms.delete, name="vm-delete"),
+    path("images/", vms.images, name="images"),
+]

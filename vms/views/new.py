@@ -1,0 +1,102 @@
+"""The one page that makes a VM, its network and its doors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods
+
+from kvmweb.core.errors import KvmwebError
+from kvmweb.hosts.facts import choose_host
+from kvmweb.hosts.models import Host, PublicAddress
+from kvmweb.projects.models import Project
+from kvmweb.ui.answers import form_page
+from kvmweb.ui.requests import actor_of, current_project, user_of, writable_projects
+from networks.actions import proposed_subnet
+from networks.models import Network
+from networks.ports import proposed
+from networks.views.forwards import default_address, warn
+from vms.actions import create_vm
+from vms.forms import NEW, NewVmForm
+from vms.models import Image, Vm
+
+MOST_DOORS = 8
+
+
+@require_http_methods(["GET", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    projects = writable_projects(request)
+    networks = _networks(request)
+    images = list(Image.objects.visible_to(user_of(request)))
+    host = _host()
+    form = NewVmForm(
+        request.POST or None,
+        projects=projects,
+        networks=networks,
+        images=images,
+        initial=_initial(projects[0], networks, images, host),
+    )
+    if request.method == "POST" and (made := _create(request, form)):
+        return redirect("vm", made.uuid)
+    public = default_address(host) if host else None
+    context = {"images": images, "networks": networks, "public": public, "host": host}
+    _place_ports(form, public)
+    return form_page(request, "vms/new.html", form, **context)
+
+
+def _create(request: HttpRequest, form: NewVmForm) -> Vm | None:
+    made = form.submit(lambda _: create_vm(actor_of(request), form.wanted()))
+    if made is not None:
+        doors = made.nics.get().reservation.forwards
+        for forward in doors.select_related("public_address__host"):
+            warn(request, forward)
+    return made
+
+
+def _networks(request: HttpRequest) -> list[Network]:
+    rows = Network.objects.writable_by(user_of(request)).filter(present=True)
+    if project := current_project(request):
+        rows = rows.filter(project=project)
+    return list(rows.select_related("project", "source_address"))
+
+
+def _host() -> Host | None:
+    """Where a new network would be; None while no operator has added a host."""
+    try:
+        return choose_host()
+    except KvmwebError:
+        return None
+
+
+def _initial(
+    project: Project, networks: list[Network], images: list[Image], host: Host | None
+) -> dict[str, Any]:
+    return {
+        "image": str(images[0].uuid) if len(images) == 1 else None,
+        "network": str(networks[0].uuid) if networks else NEW,
+        "network_name": _free_name({network.name for network in networks}),
+        "ipv4_subnet": _subnet(host, project),
+        "project": str(project.uuid),
+    }
+
+
+def _free_name(taken: set[str]) -> str:
+    return next(
+        name for name in ("home", *(f"net-{n}" for n in range(2, 999))) if name not in taken
+    )
+
+
+def _subnet(host: Host | None, project: Project) -> str:
+    try:
+        return proposed_subnet(host, project) if host else ""
+    except KvmwebError:
+        return ""
+
+
+def _place_ports(form: NewVmForm, public: PublicAddress | None) -> None:
+    """Show in each empty port field the port it would get."""
+    ports = proposed(public, ["tcp"], MOST_DOORS) if public else []
+    for row, port in zip(form.rows.forms, ports, strict=False):
+        row.fields["public_port"].widget.attrs["placeholder"] = port

@@ -1,0 +1,143 @@
+"""The list of VMs and the pages of one."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from kvmweb.core.access import get_for
+from kvmweb.core.errors import Invalid
+from kvmweb.jobs.models import Job
+from kvmweb.jobs.steps import fold
+from kvmweb.ui.answers import done, form_page
+from kvmweb.ui.listing import Choice, listing
+from kvmweb.ui.requests import actor_of, current_project, may_write, user_of
+from networks.forms import ForwardForm
+from networks.models import Network
+from networks.ports import proposed
+from networks.views.forwards import default_address
+from vms import actions
+from vms.doors import doors_of
+from vms.forms import DeleteForm, SizeForm
+from vms.models import Image, Vm
+from vms.states import state_choices
+
+GET_OR_POST = require_http_methods(["GET", "POST"])
+LATEST_JOBS = 30
+POWERS = {
+    "start": {"power": Vm.Power.ON},
+    "stop": {"power": Vm.Power.OFF},
+    "force": {"power": Vm.Power.OFF, "force": True},
+}
+
+
+def vms(request: HttpRequest) -> HttpResponse:
+    rows = Vm.objects.visible_to(user_of(request)).for_display()
+    networks = Network.objects.visible_to(user_of(request))
+    if project := current_project(request):
+        rows, networks = rows.filter(project=project), networks.filter(project=project)
+    found = listing(
+        request,
+        rows,
+        search=["name", "nics__reservation__address"],
+        sorts={"name": ["name"], "size": ["memory_mib", "vcpus"], "created": ["-created_at"]},
+        choices={"state": state_choices(), "network": _network_choices(list(networks))},
+    )
+    for vm in found.page:
+        vm.doors = doors_of(vm)  # type: ignore[attr-defined]
+    return render(request, "vms/vms.html", {"list": found})
+
+
+def _network_choices(networks: list[Network]) -> list[Choice]:
+    return [
+        Choice(str(network.uuid), network.name, Q(nics__reservation__network=network))
+        for network in networks
+    ]
+
+
+def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    context = _context(request, uuid, "overview")
+    found: Vm = context["vm"]
+    context["doors"] = doors_of(found)
+    context["steps"] = fold(found.job.events.order_by("seq")) if found.job else []
+    if context["may_write"]:
+        context |= _forward_form(found)
+    return render(request, "vms/vm.html", context)
+
+
+def _forward_form(found: Vm) -> dict[str, Any]:
+    """The form that opens one more door, with the port it would get."""
+    public = default_address(found.host)
+    targets = found.reservations
+    if public is None or not targets or targets[0].network.mode != Network.Mode.NAT:
+        return {}
+    form = ForwardForm(targets=targets, initial={"reservation": targets[0].uuid})
+    ports = proposed(public, ["tcp"], 1)
+    form.fields["public_port"].widget.attrs["placeholder"] = next(iter(ports), "")
+    return {"forward_form": form}
+
+
+def activity(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    context = _context(request, uuid, "activity")
+    jobs = Job.objects.visible_to(user_of(request)).of(Vm.kind, uuid)
+    context["jobs"] = jobs.select_related("requested_by")[:LATEST_JOBS]
+    return render(request, "vms/activity.html", context)
+
+
+@GET_OR_POST
+def settings(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    context = _context(request, uuid, "settings")
+    found: Vm = context["vm"]
+    initial = {"vcpus": found.vcpus, "memory_mib": found.memory_mib}
+    form = SizeForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.done(
+        lambda data: actions.change_vm(actor_of(request), uuid, **data)
+    ):
+        return done(request, "The size is being changed.", "vm", uuid)
+    return form_page(request, "vms/settings.html", form, **context)
+
+
+def _context(request: HttpRequest, uuid: UUID, tab: str) -> dict[str, Any]:
+    get_for(user_of(request), Vm, uuid)
+    found = Vm.objects.visible_to(user_of(request)).for_display().get(uuid=uuid)
+    return {
+        "vm": found,
+        "job": found.job,
+        "tab": tab,
+        "network": found.reservations[0].network if found.reservations else None,
+        "may_write": may_write(request, found.project_id),
+    }
+
+
+@require_POST
+def power(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    wish = POWERS.get(request.POST.get("power", ""))
+    if wish is None:
+        raise Invalid("Use start, stop or force.", field="power")
+    actions.set_power(actor_of(request), uuid, **wish)  # type: ignore[arg-type]
+    return redirect("vm", uuid)
+
+
+@require_POST
+def repair(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    actions.repair_vm(actor_of(request), uuid)
+    return redirect("vm", uuid)
+
+
+@GET_OR_POST
+def delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    found = get_for(user_of(request), Vm, uuid, write=True)
+    form = DeleteForm(request.POST or None, expected=found.name)
+    if request.method == "POST" and form.done(lambda _: actions.delete_vm(actor_of(request), uuid)):
+        return done(request, f"VM {found} is being deleted.", "vms")
+    return form_page(request, "vms/delete.html", form, vm=found, goes=actions.what_goes(found))
+
+
+def images(request: HttpRequest) -> HttpResponse:
+    rows = Image.objects.visible_to(user_of(request)).select_related("project")
+    return render(request, "vms/images.html", {"images": rows})
