@@ -16,11 +16,16 @@ from celery.beat import EmbeddedService, Scheduler
 
 from kvmweb.celery import app
 
+# They tell of every message twice; heartbeats alone are twenty a minute.
+_CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
+
 
 def main() -> int:
     """Serve the queue `control` until told to end; returns the exit code."""
     app.conf.worker_enable_remote_control = False
     app.loader.import_default_modules()
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
     gc.collect()
     gc.freeze()
     signals.setup_logging.connect(_keep_logging)

@@ -16,7 +16,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 
@@ -28,12 +27,13 @@ from kvmweb.projects.actions import Actor, create_token
 from kvmweb.projects.models import ApiToken
 from kvmweb.server.machine import addresses, host_name, outside
 from kvmweb.server.places import BUILT_IMAGE, CHECKOUT, Places, write_secret
-from vms.models import Image
+from vms.publish import publish, read_facts
 
 OPERATOR = "admin"
 IMAGE = "hello"
 TOKEN_NAME = "script/server"  # noqa: S105  a name
 TOKEN_HOURS = 1
+_DESCRIPTION = "A tiny Linux that answers HTTP on port 80 and UDP echo on port 7."
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
@@ -114,26 +114,11 @@ def _moved(row: Host) -> str:
 
 
 def builtin_image(places: Places) -> None:
-    """The built-in image in the catalogue. One that was built anew becomes `hello` from then on."""
-    facts = json.loads(BUILT_IMAGE.with_suffix(".json").read_text())
-    file = places.images / f"{facts['sha256'][:16]}.qcow2"
+    """The built-in image in the catalogue, in a copy of our own: the checkout may go or change."""
+    facts = read_facts(BUILT_IMAGE)
+    file = places.images / f"{IMAGE}-{facts.sha256[:12]}.qcow2"
     _copy(BUILT_IMAGE, file)
-    values = {
-        "description": "A tiny Linux that answers HTTP on port 80 and UDP echo on port 7.",
-        "size_bytes": facts["size_bytes"],
-        "virtual_size_bytes": facts["virtual_size_bytes"],
-        "source": str(file),
-        "min_memory_mib": facts["min_memory_mib"],
-        "default_user": facts["default_user"],
-    }
-    with transaction.atomic():
-        older = Image.objects.filter(project=None, name=IMAGE).exclude(sha256=facts["sha256"])
-        for image in older:
-            image.name = f"{IMAGE}-{image.sha256[:8]}"
-            image.save(update_fields=["name"])
-        Image.objects.update_or_create(
-            project=None, name=IMAGE, sha256=facts["sha256"], defaults=values
-        )
+    publish(IMAGE, file, facts, description=_DESCRIPTION)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -18,6 +18,8 @@ _STAMP = re.compile(
     r"^(?:\[?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.,]\d+(?:: )?\]?|\d+:[A-Z] \d+ \w+ \d{4} [\d:.]+)\s*"
 )
 _URGENT = re.compile(r"\b(?:WARNING|ERROR|CRITICAL|Traceback)\b")
+# Redis calls its advice on the machine's settings a warning, at every start.
+_ADVISORS = ("redis",)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COLOURS = (36, 35, 34, 33, 32, 96)
 _LARGEST_FILE = 8 * 1024 * 1024
@@ -47,7 +49,7 @@ class Journal:
         if not text:
             return
         self._keep(name, text)
-        if not self.quiet or _URGENT.search(text):
+        if not self.quiet or (_URGENT.search(text) and name not in _ADVISORS):
             self._show(f"{_clock()} {self._tag(name)} {text}")
 
     def close(self) -> None:

@@ -188,8 +188,8 @@ class Server:
         facts = heard.get("facts", {})
         if accelerator := facts.get("accelerator"):
             spoken = {"kvm": "KVM", "tcg": "software emulation (TCG)"}[accelerator]
-            reason = facts.get("accelerator_reason", "")
-            self._journal.say(f"Guests run by {spoken}{f': {reason}' if reason else ''}.")
+            reason = facts.get("accelerator_reason") or "the host did not say why."
+            self._journal.say(f"Guests run by {spoken}: {reason}")
 
     def _welcome(self, facts: dict[str, Any]) -> None:
         listen, port = self._wanted.listen, self._wanted.port
