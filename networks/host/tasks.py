@@ -7,8 +7,10 @@ that says who owns the firewall here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 
 from kvmweb.host.app import make_app, run_worker
 from kvmweb.host.ask import Answering
@@ -21,13 +23,15 @@ from kvmweb.host.progress import Outcome, silent
 from kvmweb.host.pulse import give_pulse
 from kvmweb.host.store import SpecStore
 from kvmweb.host.work import Reconciler, Work, add_apply_task
+from networks.host.reconcile import Drift, NetworkReconciler
 from networks.host.spec import NetworkSpec
+from networks.host.watch import Watcher
 
 log = logging.getLogger(__name__)
 
 KIND = "network"
 TASK = "networks.apply"
-Make = Callable[[], Reconciler[NetworkSpec]]
+R = TypeVar("R", bound=Reconciler[NetworkSpec])
 
 
 def spec_store(paths: HostPaths) -> SpecStore[NetworkSpec]:
@@ -55,8 +59,27 @@ def restore(store: SpecStore[NetworkSpec], reconciler: Reconciler[NetworkSpec]) 
     return outcomes
 
 
-def serve(config: HostConfig, make: Make) -> int:
-    """Run the worker until told to end. Waits for another one, or a command, to let go first."""
+@contextmanager
+def watched(reconciler: NetworkReconciler) -> Iterator[None]:
+    """Repair what others break while the context lasts; then let go of everything."""
+    watcher = Watcher(reconciler, _log_drift)
+    watcher.start()
+    try:
+        yield
+    finally:
+        watcher.close()
+        reconciler.close()
+
+
+def serve(
+    config: HostConfig,
+    make: Callable[[], R],
+    beside: Callable[[R], AbstractContextManager[object]] = nullcontext,
+) -> int:
+    """Run the worker until told to end, and `beside` it what lasts as long.
+
+    Waits for another worker, or a command, to let go first.
+    """
     with patiently_locked(lock_file(config.paths)):
         store = spec_store(config.paths)
         store.prune()
@@ -66,8 +89,13 @@ def serve(config: HostConfig, make: Make) -> int:
             "restore": lambda: restore(store, reconciler),
             "check": lambda: plans_of(KIND, store.present() + store.absent(), reconciler),
         }
-        with Answering(socket_file(config.paths), answers):
+        with beside(reconciler), Answering(socket_file(config.paths), answers):
             return _work(config, store, reconciler)
+
+
+def _log_drift(drift: Drift) -> None:
+    for sentence in drift.missing:
+        log.info("drift subject=%s missing=%s", drift.subject, sentence)
 
 
 def _work(

@@ -6,9 +6,9 @@ from functools import partial
 
 from kvmweb.host.config import HostConfig
 from kvmweb.host.program.networks import network_reconciler
-from networks.host.tasks import serve
+from networks.host.tasks import serve, watched
 
 
 def run(config: HostConfig) -> int:
     """Serve until told to end."""
-    return serve(config, partial(network_reconciler, config))
+    return serve(config, partial(network_reconciler, config), watched)
