@@ -92,7 +92,7 @@ def test_a_foreign_disk_and_nic_are_left_alone() -> None:
     assert devices is not None
     for xml in (
         "<disk type='file'><source file='/mnt/x.img'/><target dev='vdc' bus='virtio'/></disk>",
-        "<interface type='bridge'><mac address='52:54:00:ff:ff:ff'/><source bridge='b'/></interface>",
+        "<interface type='bridge'><mac address='52:54:00:ff:ff:ff'/></interface>",
     ):
         devices.append(domain_xml.parse(xml))
     merged = domain_xml.merge(

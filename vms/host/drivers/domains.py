@@ -2,7 +2,9 @@
 
 libvirt has no time-outs of its own against a libvirtd that hangs, so each call runs in a thread
 and is given up at its deadline; what it left behind is dropped and the next call connects anew. A
-connection is opened when first needed and never carried across a fork.
+connection is opened when first needed and never carried across a fork. Closing one asks libvirtd
+too, and Python closes what nobody holds any more: so a connection is only ever let go in a thread
+of its own.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import libvirt
@@ -59,16 +61,14 @@ class Domains:
     def __init__(self, uri: str, *, call_seconds: float = CALL_SECONDS) -> None:
         self._uri = uri
         self._call_seconds = call_seconds
-        self._connection: Any = None
+        self._held: list[Any] = []
+        weakref.finalize(self, _let_go, self._held)
         self._owner = 0
         quiet()
 
     def close(self) -> None:
         """Drop the connection; the next call opens another."""
-        connection, self._connection = self._connection, None
-        if connection is not None and self._owner == os.getpid():
-            with suppress(libvirt.libvirtError, HostBusy):
-                self._within(5.0, connection.close)
+        _let_go(self._held)
 
     def find(self, subject: str) -> DomainState | None:
         """The domain with this UUID; None when there is none."""
@@ -156,14 +156,16 @@ class Domains:
             raise self._forgotten_if_lost(translated(error)) from error
 
     def _connected(self) -> Any:
-        if self._connection is None or self._owner != os.getpid() or not self._connection.isAlive():
-            self._connection = libvirt.open(self._uri)
+        if self._held and (self._owner != os.getpid() or not self._held[0].isAlive()):
+            _let_go(self._held)
+        if not self._held:
+            self._held.append(libvirt.open(self._uri))
             self._owner = os.getpid()
-        return self._connection
+        return self._held[0]
 
     def _forgotten_if_lost(self, error: HostError) -> HostError:
         if isinstance(error, HostBusy):
-            self._connection = None
+            _let_go(self._held)
         return error
 
     def _within(self, seconds: float, work: Callable[[], T]) -> T:
@@ -179,7 +181,7 @@ class Domains:
         try:
             value, error = answers.get(timeout=seconds)
         except queue.Empty:
-            self._connection = None
+            _let_go(self._held)
             raise HostBusy(
                 f"libvirt on this host did not answer within {seconds:g} s.",
                 remedy="It is tried again; if it stays so, restart libvirtd on the host.",
@@ -187,6 +189,13 @@ class Domains:
         if error is not None:
             raise error
         return value  # type: ignore[return-value]
+
+
+def _let_go(held: list[Any]) -> None:
+    """Empty the list; what was in it is closed by a thread that holds the last reference."""
+    left, held[:] = list(held), []
+    if left:
+        threading.Thread(target=left.clear, daemon=True, name="libvirt-close").start()
 
 
 def _read(domain: Any) -> DomainState:
