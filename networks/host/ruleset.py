@@ -37,7 +37,6 @@ _BASE_CHAINS: dict[tuple[Family, str], str] = {
     ("inet", "snat_post"): "type nat hook postrouting priority 95",
     ("inet", "forward"): "type filter hook forward priority -5",
     ("inet", "guest_in"): "type filter hook input priority -5",
-    ("inet", "guest_out"): "type filter hook output priority -5",
     ("bridge", "pre"): "type filter hook prerouting priority -300",
 }
 
@@ -90,9 +89,6 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "icmp type echo-request limit rate 50/second accept",
         "counter drop",
     ),
-    # A hairpin enters and leaves by the same bridge; a redirect would teach the guest to send to
-    # the public address past the host, and send_redirects of `all` cannot be unset per interface.
-    ("inet", "guest_out"): ('oifname "kw*" icmp type redirect drop',),
     ("bridge", "pre"): (
         'iifname != "kt*" accept',
         "ether type ip iifname . ether saddr . ip saddr @own4 goto guest4",

@@ -93,6 +93,7 @@ def test_bridges_of_others_keep_their_filter_and_ours_works_beside_them(lab: Lab
 
 
 def test_a_hairpin_makes_no_redirects(world: World) -> None:
+    """It leaves by the bridge it came by; the kernel drops redirects of NAT (nf_nat_proto.c)."""
     with world.b.packets("eth0") as frames:
         for _ in range(3):
             assert world.b.ask_tcp(PUBLIC, 8080) == SECOND_PUBLIC
