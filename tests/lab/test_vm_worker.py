@@ -145,3 +145,23 @@ def test_after_a_boot_guests_are_back_by_themselves_and_only_then(
         wait_until(lambda: running(host) == {spec["domain"]}, seconds=90, what="the guest's return")
     finally:
         lab.broker.start()
+
+
+def test_reset_finds_a_guest_whose_spec_is_lost(
+    lab: Lab, host: LabHost, net: dict[str, Any]
+) -> None:
+    spec = vm(next(numbers), net)
+    host.start("vm")
+    succeed(lab, host, "vm", spec)
+    assert host.program("reset")[0] == 3, "not while the workers run"
+    host.kill("vm")
+    host.kill("net")
+    for path in host.config.paths.specs.rglob("*.json"):
+        path.write_text("torn")
+    code, said = host.program("reset")
+    assert code == 0, said
+    assert defined(host) == set()
+    assert not any(name.startswith("kw") for name in bridges(host))
+    assert "kvmweb" not in host.run("nft", "list", "tables")
+    assert not host.pids_of("dnsmasq")
+    assert not host.config.paths.disks.exists()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from uuid import UUID
 
 from kvmweb.host.config import HostConfig
 from kvmweb.host.files import locked
@@ -18,6 +19,7 @@ from kvmweb.host.program.vms import vm_reconciler
 from kvmweb.host.progress import silent
 from networks.host import tasks as networks
 from vms.host import tasks as vms
+from vms.host.spec import VmSpec
 
 
 def run(config: HostConfig) -> int:
@@ -40,15 +42,33 @@ def run(config: HostConfig) -> int:
 def _remove_vms(config: HostConfig) -> Iterator[str]:
     store = vms.spec_store(config.paths)
     specs = store.present() + store.absent()
-    if not specs:
+    doomed = [replace(spec, present=False) for spec in specs] + _forgotten(config, specs)
+    if not doomed:
         return
     with vm_reconciler(config) as reconciler:
-        for spec in specs:
-            outcome = reconciler.apply(replace(spec, present=False), silent)
+        for spec in doomed:
+            outcome = reconciler.apply(spec, silent)
             if outcome.ok:
                 store.forget(spec.subject)
             else:
                 yield f"{spec.name or spec.domain} was not removed: {outcome.message}"
+
+
+def _forgotten(config: HostConfig, known: Iterable[VmSpec]) -> list[VmSpec]:
+    """VMs that have files here and no spec, as after a torn one was set aside."""
+    folders = config.paths.disks.iterdir() if config.paths.disks.is_dir() else ()
+    subjects = {path.name for path in folders if _is_uuid(path.name)}
+    return [
+        VmSpec(subject=subject, epoch=0, generation=0, present=False, domain=subject)
+        for subject in sorted(subjects - {spec.subject for spec in known})
+    ]
+
+
+def _is_uuid(name: str) -> bool:
+    try:
+        return str(UUID(name)) == name
+    except ValueError:
+        return False
 
 
 def _remove_networks(config: HostConfig) -> None:
@@ -69,3 +89,5 @@ def _remove_files(config: HostConfig) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     for folder in (paths.run / "vm-jobs", paths.run / "vms"):
         shutil.rmtree(folder, ignore_errors=True)
+    for file in (paths.state / "accelerator.json", paths.state / "restored_boot"):
+        file.unlink(missing_ok=True)
