@@ -193,6 +193,7 @@ front_end() {
     if ! is_stamped "$modules/.kvmweb" "$locked"; then
         rm -f "$modules/.kvmweb"
         quietly "installing its packages" npm --prefix "$root" ci
+        mkdir -p "$modules"
         printf '%s\n' "$locked" >"$modules/.kvmweb"
     fi
     rm -f "$dist/.kvmweb"
