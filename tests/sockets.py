@@ -1,0 +1,55 @@
+"""A websocket client that talks to the ASGI application directly, without a server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from asgiref.testing import ApplicationCommunicator
+
+TIMEOUT = 5.0
+
+
+class Line:
+    """One websocket. `connect` answers whether it was accepted, and the close code if not."""
+
+    def __init__(self, application: Any, path: str, headers: list[tuple[bytes, bytes]]) -> None:
+        parts = urlsplit(path)
+        scope = {
+            "type": "websocket",
+            "path": parts.path,
+            "query_string": parts.query.encode(),
+            "headers": headers,
+            "subprotocols": [],
+        }
+        # asgiref is untyped here.
+        self._wire: Any = ApplicationCommunicator(application, scope)
+
+    async def connect(self) -> tuple[bool, int | None]:
+        await self._wire.send_input({"type": "websocket.connect"})
+        answer = await self._wire.receive_output(TIMEOUT)
+        return answer["type"] == "websocket.accept", answer.get("code")
+
+    async def message(self) -> Any:
+        """The next message's JSON."""
+        answer = await self._wire.receive_output(TIMEOUT)
+        assert answer["type"] == "websocket.send", answer
+        return json.loads(answer["text"])
+
+    async def messages(self, count: int) -> list[Any]:
+        return [await self.message() for _ in range(count)]
+
+    async def is_quiet(self) -> bool:
+        """Whether nothing more is said."""
+        return bool(await self._wire.receive_nothing(timeout=0.3))
+
+    async def closed(self) -> int:
+        """The code the socket is closed with."""
+        answer = await self._wire.receive_output(TIMEOUT)
+        assert answer["type"] == "websocket.close", answer
+        return int(answer["code"])
+
+    async def hang_up(self) -> None:
+        await self._wire.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self._wire.wait(TIMEOUT)
