@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-COLUMNS = 32
+COLUMNS = 64
 MOST_CELLS = 256
 PITCH = 14
 SIDE = 12

@@ -166,7 +166,7 @@ def finish_job(job: Job | None, *, state: str = "") -> None:
     """Bring a queued job to its good end; `state` is what the host saw of a VM."""
     running = start_job(job)
     observed = {"state": state} if state else {}
-    report(running, outcome=_good(running, observed))
+    report(running, Step(key="apply", sentence="Applied"), outcome=_good(running, observed))
 
 
 def fail_job(job: Job | None, message: str, *, code: str = "host_error", remedy: str = "") -> None:

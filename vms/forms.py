@@ -76,7 +76,7 @@ class NewVmForm(ActionForm):
         widget=forms.Textarea(attrs={"rows": 6, "class": "mono", "spellcheck": "false"}),
         help_text="A script (#!/bin/sh) or #cloud-config, run at the first boot.",
     )
-    project = forms.ChoiceField(required=False)
+    project = forms.ChoiceField(label="Project of the new network", required=False)
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class NewVmForm(ActionForm):
         super().__init__(*args, **options)
         self.rows = ForwardRows(self.data or None, prefix="forwards", initial=DOORS)
         self._choose("image", [(str(image.uuid), image.name) for image in images])
-        known = [(str(network.uuid), f"{network} ({network.ipv4_subnet})") for network in networks]
+        known = [(str(network.uuid), _words(network, len(projects))) for network in networks]
         self._choose("network", [*known, (NEW, "A new network")])
         self._choose("project", project_choices(projects))
         if len(projects) < 2:
@@ -154,6 +154,13 @@ class NewVmForm(ActionForm):
 
 # What the action calls the fields of a network made with the VM, and their names in the form.
 NETWORK_FIELDS = {"network.name": "network_name", "network.ipv4_subnet": "ipv4_subnet"}
+
+
+def _words(network: Network, projects: int) -> str:
+    """A network as a choice, with its project where there is more than one."""
+    words = f"{network} ({network.ipv4_subnet})"
+    return f"{words}, {network.project}" if projects > 1 else words
+
 
 DOORS = [
     {"enabled": True, "target_port": 22, "protocol": "tcp"},

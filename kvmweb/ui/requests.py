@@ -54,6 +54,11 @@ def writable_projects(request: HttpRequest) -> list[Project]:
     return list(dict.fromkeys([*first, *rows.values()]))
 
 
+def writable_ids(request: HttpRequest) -> set[int]:
+    """Numbers of the projects whose things this user may change."""
+    return set(Project.objects.writable_by(user_of(request)).values_list("pk", flat=True))
+
+
 def may_write(request: HttpRequest, project_id: int) -> bool:
     """Whether this user may change things of a project they see."""
     return Project.objects.writable_by(user_of(request)).filter(pk=project_id).exists()

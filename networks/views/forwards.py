@@ -14,7 +14,7 @@ from kvmweb.core.access import get_for
 from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.ui.answers import done, form_page, safe_next
 from kvmweb.ui.listing import listing
-from kvmweb.ui.requests import actor_of, current_project, may_write, user_of
+from kvmweb.ui.requests import actor_of, current_project, may_write, user_of, writable_ids
 from networks import actions, ports
 from networks.forms import ForwardChangeForm, ForwardForm
 from networks.models import Forward, Network, Reservation
@@ -36,7 +36,8 @@ def forwards(request: HttpRequest) -> HttpResponse:
             "created": ["-created_at"],
         },
     )
-    return render(request, "forwards/forwards.html", {"list": found})
+    context = {"list": found, "writable": writable_ids(request)}
+    return render(request, "forwards/forwards.html", context)
 
 
 @GET_OR_POST

@@ -18,8 +18,8 @@ from kvmweb.ui.listing import listing
 from kvmweb.ui.requests import (
     actor_of,
     current_project,
-    may_write,
     user_of,
+    writable_ids,
     writable_projects,
 )
 from networks import actions, subnet_map
@@ -50,6 +50,7 @@ def _context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
     get_for(user_of(request), Network, uuid)
     found = Network.objects.visible_to(user_of(request)).for_display().get(uuid=uuid)
     guests = _guests(request, found)
+    writable = writable_ids(request)
     forwards = Forward.objects.visible_to(user_of(request)).for_display().filter(network=found)
     return {
         "network": found,
@@ -58,7 +59,8 @@ def _context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
         "map": subnet_map.draw(found.subnet, [_taken(guest) for guest in guests]),
         "job": found.job,
         "steps": fold(found.job.events.order_by("seq")) if found.job else [],
-        "may_write": may_write(request, found.project_id),
+        "may_write": found.project_id in writable,
+        "writable": writable,
         "rename_form": RenameForm(initial={"name": found.name}),
         "reservation_form": ReservationForm(),
     }

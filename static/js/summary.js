@@ -50,6 +50,7 @@ function update() {
   set("size", `${value("vcpus")} vCPU, ${memory(Number(value("memory_mib")))} memory, ${value("disk_gib") || image?.dataset.disk || 1} GiB disk`);
   set("network", network());
   fillDoors();
+  form.elements.disk_gib.placeholder = image?.dataset.disk || 1;
   const fresh = document.querySelector("[data-new-network]");
   if (fresh) fresh.hidden = value("network") !== "new";
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
@@ -36,7 +38,7 @@ def new(request: HttpRequest) -> HttpResponse:
         projects=projects,
         networks=networks,
         images=images,
-        initial=_initial(projects[0], networks, images, host),
+        initial=_initial(request, projects[0], networks, images, host),
     )
     if request.method == "POST" and (made := _create(request, form)):
         return redirect("vm", made.uuid)
@@ -71,21 +73,26 @@ def _host() -> Host | None:
 
 
 def _initial(
-    project: Project, networks: list[Network], images: list[Image], host: Host | None
+    request: HttpRequest,
+    project: Project,
+    networks: list[Network],
+    images: list[Image],
+    host: Host | None,
 ) -> dict[str, Any]:
+    """A sensible value in every field, so that a name is all one has to think about."""
     return {
-        "image": str(images[0].uuid) if len(images) == 1 else None,
+        "name": _free_name("vm", project.vms.filter(present=True)),
+        "image": request.GET.get("image") or (str(images[0].uuid) if images else None),
         "network": str(networks[0].uuid) if networks else NEW,
-        "network_name": _free_name({network.name for network in networks}),
+        "network_name": _free_name("net", project.networks.filter(present=True)),
         "ipv4_subnet": _subnet(host, project),
         "project": str(project.uuid),
     }
 
 
-def _free_name(taken: set[str]) -> str:
-    return next(
-        name for name in ("home", *(f"net-{n}" for n in range(2, 999))) if name not in taken
-    )
+def _free_name(word: str, rows: QuerySet[Any]) -> str:
+    taken = set(rows.values_list("name", flat=True))
+    return next(name for n in count(1) if (name := f"{word}-{n}") not in taken)
 
 
 def _subnet(host: Host | None, project: Project) -> str:

@@ -1,0 +1,85 @@
+"""A project in the middle of its day: things that run, are off, under way, and have failed."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf import LazySettings
+
+from kvmweb.host.progress import Step
+from kvmweb.hosts.models import Host
+from kvmweb.projects.actions import Actor
+from networks.actions import create_network
+from networks.models import Forward, Network
+from tests.cast import fail_job, finish_job, report, start_job
+from vms.actions import NewForward, NewVm, create_vm
+from vms.models import Image, Vm
+
+REASON = "Image tiny could not be copied: the disk of host h1 is full (0 B free of 40 GiB)."
+REMEDY = "Free space on the host, then press Retry."
+
+
+def add_vm(actor: Actor, network: Network, image: Image, name: str, **doors: int) -> Vm:
+    """A VM whose network's part is done and whose own job waits. `p80=20080` forwards to 80."""
+    forwards = [
+        NewForward(target_port=int(target[1:]), public_port=public)
+        for target, public in doors.items()
+    ]
+    wanted = NewVm(name=name, network=network.uuid, image=image.uuid, forwards=forwards)
+    made = create_vm(actor, wanted)
+    network.refresh_from_db()
+    finish_job(network.job)
+    made.refresh_from_db()
+    return made
+
+
+@pytest.fixture
+def pages(
+    actor: Actor,
+    vm: Vm,
+    network: Network,
+    image: Image,
+    forward: Forward,
+    host: Host,
+    settings: LazySettings,
+) -> dict[str, str]:
+    """Addresses of every page worth looking at, by name."""
+    settings.KVMWEB_HOST_SILENCE = 3600
+    web = add_vm(actor, network, image, "web-2", p80=20080, p443=20443)
+    finish_job(web.job, state="running")
+    finish_job(add_vm(actor, network, image, "database").job, state="off")
+    lab = create_network(actor, name="lab", mode="isolated", ipv4_subnet="10.61.0.0/26")
+    finish_job(lab.job)
+    broken = add_vm(actor, lab, image, "build-runner")
+    fail_job(broken.job, REASON, remedy=REMEDY)
+    mail = add_vm(actor, network, image, "mail", p25=20025)
+    job = start_job(mail.job)
+    report(job, Step(key="image", sentence="Copying image tiny", state="running", percent=34))
+    return {
+        "overview": "/",
+        "vms": "/vms/",
+        "vm": f"/vms/{vm.uuid}/",
+        "vm-busy": f"/vms/{mail.uuid}/",
+        "vm-failed": f"/vms/{broken.uuid}/",
+        "vm-settings": f"/vms/{vm.uuid}/settings/",
+        "vm-activity": f"/vms/{vm.uuid}/activity/",
+        "vm-delete": f"/vms/{web.uuid}/delete/",
+        "vm-new": "/vms/new/",
+        "networks": "/networks/",
+        "network": f"/networks/{network.uuid}/",
+        "network-new": "/networks/new/",
+        "network-rename": f"/networks/{network.uuid}/rename/",
+        "network-delete": f"/networks/{network.uuid}/delete/",
+        "forwards": "/forwards/",
+        "forward": f"/forwards/{forward.uuid}/",
+        "forward-new": "/forwards/new/",
+        "forward-delete": f"/forwards/{forward.uuid}/delete/",
+        "images": "/images/",
+        "activity": "/activity/",
+        "job": f"/jobs/{job.uuid}/",
+        "job-failed": f"/jobs/{broken.job.uuid if broken.job else ''}/",
+        "hosts": "/hosts/",
+        "host": f"/hosts/{host.uuid}/",
+        "tokens": "/account/tokens/",
+        "password": "/account/password/",
+        "search": "/search/?q=web",
+    }
