@@ -8,6 +8,7 @@ from typing import Self, TypeVar
 from uuid import uuid4
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -34,6 +35,14 @@ class HostQuerySet(OperatorsQuerySet["Host"]):
     def usable(self) -> Self:
         """Hosts that may be given new networks and VMs."""
         return self.filter(maintenance=False)
+
+
+def refuse_no_ports(value: object) -> None:
+    """A validator: `value` must be a list of ports."""
+    if not isinstance(value, list) or not all(
+        isinstance(port, int) and 1 <= port <= 65535 for port in value
+    ):
+        raise ValidationError("Write a list of ports from 1 to 65535, such as [8080, 8443].")
 
 
 def new_key() -> str:
@@ -64,7 +73,10 @@ class Host(models.Model):
         max_length=4, choices=Accelerator.choices, default=Accelerator.AUTO
     )
     reserved_ports = models.JSONField(
-        default=list, blank=True, help_text="Ports no forward may take, besides ssh and the panel."
+        default=list,
+        blank=True,
+        validators=[refuse_no_ports],
+        help_text="Ports no forward may take, besides ssh and the panel, such as [8080, 8443].",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     facts = models.JSONField(default=dict, editable=False, blank=True)

@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                 ('key', models.CharField(default=kvmweb.hosts.models.new_key, editable=False, max_length=64)),
                 ('maintenance', models.BooleanField(default=False, help_text='No new networks or VMs.')),
                 ('accelerator', models.CharField(choices=[('auto', 'What the host found by trying'), ('kvm', 'KVM'), ('tcg', 'Software emulation (TCG)')], default='auto', max_length=4)),
-                ('reserved_ports', models.JSONField(blank=True, default=list, help_text='Ports no forward may take, besides ssh and the panel.')),
+                ('reserved_ports', models.JSONField(blank=True, default=list, help_text='Ports no forward may take, besides ssh and the panel, such as [8080, 8443].', validators=[kvmweb.hosts.models.refuse_no_ports])),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('facts', models.JSONField(blank=True, default=dict, editable=False)),
                 ('facts_at', models.DateTimeField(editable=False, null=True)),

@@ -1,0 +1,58 @@
+"""Operators: networks, what is reserved and forwarded in them, and the ports that are claimed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+
+from kvmweb.projects.operators import Button, OperatorAdmin
+from networks.actions import repair_network
+from networks.models import Forward, Network, PortClaim, Reservation
+
+
+class StateColumn:
+    @admin.display(description="State")
+    def state_label(self, subject: Any) -> str:
+        return str(subject.state.label)
+
+
+@admin.register(Network)
+class NetworkAdmin(StateColumn, OperatorAdmin):
+    page = "network"
+    buttons = (
+        Button("repair", "Repair", lambda actor, network: repair_network(actor, network.uuid)),
+    )
+    list_display = ("name", "project", "host", "ipv4_subnet", "mode", "state_label", "created_at")
+    list_select_related = ("project", "host", "job")
+    list_filter = ("mode", "host", "present")
+    search_fields = ("name", "uuid", "ipv4_subnet", "project__name")
+
+
+@admin.register(Reservation)
+class ReservationAdmin(StateColumn, OperatorAdmin):
+    list_display = ("name", "network", "address", "mac", "state_label")
+    list_select_related = ("network__host", "network__job")
+    list_filter = ("network__host", "present")
+    search_fields = ("name", "uuid", "address", "mac", "network__name")
+
+
+@admin.register(Forward)
+class ForwardAdmin(StateColumn, OperatorAdmin):
+    page = "forward"
+    list_display = ("public_endpoint", "protocol", "reservation", "target_port", "state_label")
+    list_select_related = ("network__host", "network__job", "reservation", "public_address")
+    list_filter = ("protocol", "public_address", "present")
+    search_fields = ("uuid", "=public_port", "=target_port", "note", "reservation__name")
+
+
+@admin.register(PortClaim)
+class PortClaimAdmin(OperatorAdmin):
+    list_display = ("public_address", "port", "protocol", "forward")
+    list_select_related = (
+        "public_address",
+        "forward__reservation",
+        "forward__public_address",
+    )
+    list_filter = ("protocol", "public_address")
+    search_fields = ("=port", "public_address__address", "forward__uuid")

@@ -1,0 +1,246 @@
+"""The operators' admin: every model, for active staff alone, and nothing that actions own."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from kvmweb.api.models import KeptAnswer
+from kvmweb.hosts.models import Host, PublicAddress
+from kvmweb.jobs.models import Job, JobEvent, Status
+from kvmweb.projects.actions import Actor, create_token
+from kvmweb.projects.models import ApiToken, AuditEvent, Membership, Project, Role
+from networks.actions import add_forward
+from networks.models import Forward, Network, PortClaim, Reservation
+from tests.cast import finish_job
+from tests.refusals import rows
+from vms.models import Disk, Image, Nic, Vm
+
+pytestmark = [pytest.mark.db, pytest.mark.django_db]
+
+OURS: list[type[Model]] = [
+    Host,
+    PublicAddress,
+    Network,
+    Reservation,
+    Forward,
+    PortClaim,
+    Image,
+    Vm,
+    Disk,
+    Nic,
+    Job,
+    JobEvent,
+    Project,
+    Membership,
+    ApiToken,
+    AuditEvent,
+    KeptAnswer,
+    User,
+]
+ADDED_HERE = {Host, PublicAddress, Image, Project, Membership, User}
+CHANGED_HERE = ADDED_HERE
+DELETED_HERE = {Membership, ApiToken}
+
+
+def address(model: type[Model], page: str, *args: Any) -> str:
+    options = model._meta
+    return reverse(f"admin:{options.app_label}_{options.model_name}_{page}", args=args)
+
+
+@pytest.fixture
+def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
+    """At least one row of every model."""
+    create_token(Actor(alice), name="backup")
+    KeptAnswer.objects.create(user=alice, key="k", request_digest="0" * 64, body={"a": 1})
+
+
+@pytest.fixture
+def staff(db: None) -> Client:
+    """Staff that is no superuser and has no permission of Django's own: enough to operate."""
+    user = User.objects.create_user("otto", password="correct-horse-battery", is_staff=True)
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def test_every_model_of_ours_is_there() -> None:
+    own = {model for model in apps.get_models() if not model.__module__.startswith("django.")}
+    assert own | {User} == set(OURS)
+    assert set(OURS) <= set(admin.site._registry)
+
+
+@pytest.mark.parametrize("model", OURS)
+def test_staff_sees_lists_pages_and_finds(world: None, staff: Client, model: type[Model]) -> None:
+    listed = staff.get(address(model, "changelist"), {"q": "a"})
+    assert listed.status_code == 200
+    first = model._default_manager.first()
+    assert first is not None
+    page = staff.get(address(model, "change", first.pk))
+    assert page.status_code == 200
+    assert not re.search(r"<style|\son\w+=\"", page.content.decode())
+
+
+@pytest.mark.parametrize("model", OURS)
+def test_others_are_sent_to_the_login_or_refused(
+    world: None, alice: User, model: type[Model]
+) -> None:
+    first = model._default_manager.first()
+    assert first is not None
+    client = Client()
+    for who in (None, alice):
+        if who is not None:
+            client.force_login(who)
+        for page in (address(model, "changelist"), address(model, "change", first.pk)):
+            answer = client.get(page)
+            assert answer.status_code == 302
+            assert "/login/" in answer.headers["Location"]
+
+
+def test_who_signed_in_and_is_no_operator_is_told_so(alice: User) -> None:
+    client = Client()
+    client.force_login(alice)
+    assert client.get(reverse("admin:index"), follow=True).status_code == 403
+
+
+@pytest.mark.parametrize("model", OURS)
+def test_what_actions_own_is_neither_added_changed_nor_deleted_here(
+    world: None, staff: Client, model: type[Model]
+) -> None:
+    first = model._default_manager.first()
+    assert first is not None
+    assert (staff.get(address(model, "add")).status_code == 200) == (model in ADDED_HERE)
+    deletes = staff.get(address(model, "delete", first.pk)).status_code == 200
+    assert deletes == (model in DELETED_HERE)
+    if model not in CHANGED_HERE:
+        before = rows()
+        assert staff.post(address(model, "change", first.pk), {"name": "x"}).status_code == 403
+        assert rows() == before
+
+
+def test_secrets_are_not_shown(world: None, staff: Client, host: Host, vm: Vm) -> None:
+    Vm.objects.update(user_data="#!/bin/sh\necho hunter2")
+    token = ApiToken.objects.get()
+    assert host.key not in staff.get(address(Host, "change", host.pk)).content.decode()
+    assert "hunter2" not in staff.get(address(Vm, "change", vm.pk)).content.decode()
+    assert token.digest not in staff.get(address(ApiToken, "change", token.pk)).content.decode()
+
+
+def test_a_host_is_added_with_its_addresses(staff: Client) -> None:
+    answer = staff.post(
+        address(Host, "add"),
+        {
+            "name": "h9",
+            "accelerator": "auto",
+            "reserved_ports": "[8080]",
+            "public_addresses-TOTAL_FORMS": "1",
+            "public_addresses-INITIAL_FORMS": "0",
+            "public_addresses-0-address": "198.51.100.9",
+            "public_addresses-0-is_default": "on",
+            "public_addresses-0-first_port": "20000",
+            "public_addresses-0-last_port": "20100",
+        },
+    )
+    assert answer.status_code == 302, answer.content.decode()
+    host = Host.objects.get(name="h9")
+    assert len(host.key) == 64
+    assert host.reserved_ports == [8080]
+    assert host.public_addresses.get().address == "198.51.100.9"
+    assert AuditEvent.objects.get(action="host.added_by_operator").object_name == "h9"
+
+
+@pytest.mark.parametrize("ports", ['"x"', "[0]", "[70000]", '["a"]', "7"])
+def test_reserved_ports_are_a_list_of_ports(staff: Client, host: Host, ports: str) -> None:
+    form = {
+        "accelerator": "auto",
+        "reserved_ports": ports,
+        "public_addresses-TOTAL_FORMS": "0",
+        "public_addresses-INITIAL_FORMS": "0",
+    }
+    answer = staff.post(address(Host, "change", host.pk), form)
+    assert answer.status_code == 200
+    assert "port" in answer.content.decode()
+    host.refresh_from_db()
+    assert host.reserved_ports == []
+
+
+def test_a_member_is_added_to_a_project(staff: Client, project: Project, mallory: User) -> None:
+    form = {"project": project.pk, "user": mallory.pk, "role": Role.VIEWER}
+    assert staff.post(address(Membership, "add"), form).status_code == 302
+    assert Project.objects.visible_to(mallory).filter(pk=project.pk).exists()
+
+
+@pytest.mark.parametrize(("model", "name"), [(Network, "repair"), (Vm, "repair"), (Job, "retry")])
+def test_buttons_call_the_same_actions(
+    world: None, staff: Client, model: type[Model], name: str
+) -> None:
+    for network in Network.objects.exclude(job__status=Status.SUCCEEDED):
+        finish_job(network.job)
+    found = model._default_manager.first()
+    assert found is not None
+    before = Job.objects.count()
+    page = address(model, "ask", found.pk, name)
+    assert page in staff.get(address(model, "change", found.pk)).content.decode()
+    assert staff.get(page).status_code == 405
+    assert staff.post(page).status_code == 302
+    assert Job.objects.count() == before + 1
+    newest = Job.objects.latest("pk")
+    assert newest.requested_by is not None
+    assert newest.requested_by.username == "otto"
+    event = AuditEvent.objects.filter(job_uuid=newest.uuid).latest("pk")
+    assert (event.action.endswith(".repair"), event.source) == (True, "127.0.0.1")
+
+
+def test_buttons_work_on_many_at_once_and_say_what_was_refused(
+    world: None, staff: Client, network: Network
+) -> None:
+    chosen = list(Job.objects.values_list("pk", flat=True))
+    form = {"action": "retry", "_selected_action": chosen}
+    answer = staff.post(address(Job, "changelist"), form, follow=True)
+    text = answer.content.decode()
+    assert text.count("Retry: ") == len(chosen)
+    answer = staff.post(
+        address(Job, "ask", Job.objects.filter(status=Status.QUEUED).first().pk, "retry"),  # type: ignore[union-attr]
+        follow=True,
+    )
+    assert "is still queued" in answer.content.decode()
+
+
+def test_buttons_are_for_staff(world: None, alice: User) -> None:
+    client = Client()
+    client.force_login(alice)
+    network = Network.objects.get()
+    before = Job.objects.count()
+    assert client.post(address(Network, "ask", network.pk, "repair")).status_code == 302
+    assert Job.objects.count() == before
+
+
+@pytest.mark.parametrize("model", [Network, Reservation, Forward, PortClaim, Job, AuditEvent])
+def test_long_lists_take_as_many_queries_as_short_ones(
+    world: None,
+    staff: Client,
+    actor: Actor,
+    reservation: Reservation,
+    model: type[Model],
+) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert staff.get(address(model, "changelist")).status_code == 200
+        return len(captured)
+
+    add_forward(actor, reservation=reservation.uuid, target_port=1)
+    queries()
+    short = queries()
+    for number in range(20):
+        add_forward(actor, reservation=reservation.uuid, target_port=100 + number)
+    assert queries() == short
