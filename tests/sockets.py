@@ -23,8 +23,7 @@ class Line:
             "headers": headers,
             "subprotocols": [],
         }
-        # asgiref is untyped here.
-        self._wire: Any = ApplicationCommunicator(application, scope)
+        self._wire: Any = ApplicationCommunicator(application, scope)  # type: ignore[no-untyped-call]
 
     async def connect(self) -> tuple[bool, int | None]:
         await self._wire.send_input({"type": "websocket.connect"})

@@ -59,8 +59,11 @@ class NameField(forms.CharField):
         }
 
     def clean(self, value: Any) -> str:
+        text = super().clean(value)
+        if not text:
+            return ""
         try:
-            return parse_label(super().clean(value))
+            return parse_label(text)
         except Invalid as error:
             raise ValidationError(f"{error.message} {error.remedy}") from error
 
