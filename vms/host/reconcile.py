@@ -179,7 +179,8 @@ class VmReconciler:
                 volumes.grow_disk(op.disk, layout)
             case WriteSeed():
                 volumes.make_folder(layout)
-                seed.write(layout.seed, op.seed)
+                with volumes.space(layout.folder):
+                    seed.write(layout.seed, op.seed)
             case _:
                 assert_never(op)
 

@@ -203,6 +203,17 @@ def test_broken_by_hand_it_is_mended(blank: Vm) -> None:
     blank.must()
 
 
+def test_restore_puts_all_back_and_a_bad_one_does_not_keep_the_others(blank: Vm) -> None:
+    spec = blank.spec()
+    assert blank.reconciler.apply(spec, silent).ok
+    blank.virsh("destroy", spec.domain)
+    blank.virsh("undefine", spec.domain)
+    bad = replace(spec, subject=str(uuid.uuid4()), vcpus=-1)
+    outcomes = blank.reconciler.restore([bad, spec], silent)
+    assert [outcome.ok for outcome in outcomes] == [False, True]
+    assert outcomes[1].observed["state"] == "running"
+
+
 def test_a_guest_that_does_not_listen_is_not_killed_behind_its_owner(blank: Vm) -> None:
     blank.must()
     outcome = blank.apply(power="off")

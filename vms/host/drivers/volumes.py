@@ -66,7 +66,7 @@ def fetch_image(
     """
     target = layout.image(image.sha256)
     _make_folder(layout.images)
-    with locked((lock_folder or layout.images) / f"{image.sha256}.lock"), _space(layout.images):
+    with locked((lock_folder or layout.images) / f"{image.sha256}.lock"), space(layout.images):
         if target.exists():
             return
         _refuse_if_full(layout.images, image.size_bytes)
@@ -94,7 +94,7 @@ def create_disk(disk: DiskSpec, layout: Layout) -> None:
         arguments += ["-F", "qcow2", "-b", str(base.absolute())]
     fresh = layout.folder / f".{target.name}.new"
     fresh.unlink(missing_ok=True)
-    with _space(layout.folder):
+    with space(layout.folder):
         _qemu_img(*arguments, str(fresh), f"{disk.size_gib}G")
         fresh.chmod(FILE_MODE)
         _flush(fresh)
@@ -104,7 +104,7 @@ def create_disk(disk: DiskSpec, layout: Layout) -> None:
 
 def grow_disk(disk: DiskSpec, layout: Layout) -> None:
     """Enlarge the disk of a guest that is off."""
-    with _space(layout.folder):
+    with space(layout.folder):
         _qemu_img("resize", "-q", "-f", "qcow2", str(layout.disk(disk.id)), f"{disk.size_gib}G")
 
 
@@ -261,7 +261,8 @@ def _refuse_if_full(folder: Path, size: int) -> None:
 
 
 @contextmanager
-def _space(folder: Path) -> Iterator[None]:
+def space(folder: Path) -> Iterator[None]:
+    """Turn the kernel's word for a full disk into ours."""
     try:
         yield
     except OSError as error:
