@@ -1,17 +1,24 @@
-"""The Celery app of the control plane: one queue, one worker that stays, beat as its clock.
-
-The job rows are the truth; a message is only a doorbell. So results are not kept, messages are
-acknowledged late, and whatever gets lost is rung again by the sweep.
-"""
+"""The Celery app of the control plane: one queue, one worker that stays, beat as its clock."""
 
 from __future__ import annotations
 
 import os
 
 from celery import Celery
+from django.conf import settings
+
+from kvmweb.core.broker import SETTINGS
+from kvmweb.core.hearing import keep_hearing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kvmweb.settings.single")
 
 app = Celery("kvmweb")
-app.config_from_object("kvmweb.celeryconfig")
+app.conf.update(
+    SETTINGS,
+    broker_url=settings.CELERY_BROKER_URL,
+    beat_schedule={
+        "sweep": {"task": "kvmweb.jobs.sweep", "schedule": settings.KVMWEB_SWEEP_INTERVAL},
+    },
+)
 app.autodiscover_tasks()
+keep_hearing(app)

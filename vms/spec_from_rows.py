@@ -100,7 +100,7 @@ def record(vm: Vm, outcome: Outcome) -> None:
         return
     vm.applied_generation = max(vm.applied_generation, outcome.generation)
     vm.attention = outcome.attention
-    vm.restart_needed = bool(outcome.observed.get("restart_needed", False))
+    vm.restart_needed = bool(outcome.observed.get("restart_needed", vm.restart_needed))
     vm.save(update_fields=["applied_generation", "attention", "restart_needed"])
     if state := outcome.observed.get("state"):
         _note_power(vm, state, "")

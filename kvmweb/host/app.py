@@ -1,9 +1,4 @@
-"""The Celery app of a host's processes: no Django, no results, JSON only, patient with its broker.
-
-Messages are acknowledged late and handed out one at a time, so that a killed worker loses none. The
-visibility timeout is far above any apply: a job whose worker died is sent again by the panel when
-its lease ends, long before Redis would redeliver it.
-"""
+"""The Celery app of a host's processes: without Django, and patient with its broker."""
 
 from __future__ import annotations
 
@@ -17,46 +12,14 @@ from celery.apps.worker import Worker
 from celery.exceptions import SecurityWarning
 from celery.worker import WorkController
 
+from kvmweb.core.broker import SETTINGS
 from kvmweb.host.config import HostConfig
-
-CONTROL_QUEUE = "control"
-
-TRANSPORT = {
-    "visibility_timeout": 3600,
-    "unacked_restore_interval": 2,
-    "unacked_restore_throttle": 1,
-    "socket_timeout": 30,
-    "socket_connect_timeout": 5,
-    "socket_keepalive": True,
-    "health_check_interval": 10,
-    # For publishing: an absent broker is an answer, and every sender here knows what to do then.
-    "max_retries": 1,
-    "interval_start": 0.1,
-}
 
 
 def make_app(config: HostConfig) -> Celery:
     """The app, with no task yet; importing this module connects to nothing."""
     app = Celery("kvmweb.host", fixups=[])
-    app.conf.update(
-        broker_url=config.broker,
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,
-        broker_transport_options=TRANSPORT,
-        accept_content=["json"],
-        task_serializer="json",
-        task_ignore_result=True,
-        task_acks_late=True,
-        task_reject_on_worker_lost=True,
-        task_publish_retry=False,
-        task_default_queue=CONTROL_QUEUE,
-        worker_prefetch_multiplier=1,
-        worker_enable_remote_control=False,
-        worker_hijack_root_logger=False,
-        worker_redirect_stdouts=False,
-        worker_cancel_long_running_tasks_on_connection_loss=False,
-        timezone="UTC",
-    )
+    app.conf.update(SETTINGS, broker_url=config.broker)
     return app
 
 

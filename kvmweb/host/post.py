@@ -13,8 +13,8 @@ from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from kvmweb.core.broker import CONTROL_QUEUE
 from kvmweb.core.envelope import seal
-from kvmweb.host.app import CONTROL_QUEUE
 from kvmweb.host.config import HostConfig
 from kvmweb.host.files import Taken, locked, write_durably
 

@@ -19,6 +19,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from kvmweb.celery import app
+from kvmweb.core.broker import CONTROL_QUEUE
 from kvmweb.core.envelope import seal
 from kvmweb.core.locks import lock
 from kvmweb.host.progress import Step
@@ -70,7 +71,7 @@ def ring_after_commit(kind: str, uuid: UUID) -> None:
 
 def _ring(kind: str, uuid: UUID) -> None:
     try:
-        app.send_task("kvmweb.jobs.sync", args=[kind, str(uuid)], queue="control")
+        app.send_task("kvmweb.jobs.sync", args=[kind, str(uuid)], queue=CONTROL_QUEUE)
     except OperationalError as error:
         log.warning("broker away, the sweep will start %s %s: %s", kind, uuid, error)
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+import warnings
 
 from celery import signals
 from celery.apps.worker import Worker
 from celery.beat import EmbeddedService, Scheduler
+from celery.exceptions import SecurityWarning
 
 from kvmweb.celery import app
 
@@ -22,8 +24,9 @@ _CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
 
 def main() -> int:
     """Serve the queue `control` until told to end; returns the exit code."""
-    app.conf.worker_enable_remote_control = False
     app.loader.import_default_modules()
+    # Only JSON is accepted, so root is no danger here as it would be with pickle.
+    warnings.simplefilter("ignore", SecurityWarning)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     gc.collect()

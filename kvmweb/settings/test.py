@@ -1,9 +1,14 @@
 """Settings of the tests: nothing outside the test's own folders and sockets is touched."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
-os.environ.setdefault("KVMWEB_STATE", tempfile.mkdtemp(prefix="kvmweb-test-"))
+if "KVMWEB_STATE" not in os.environ:
+    # The process that made the folder removes it; those it starts find it in their environment.
+    os.environ["KVMWEB_STATE"] = tempfile.mkdtemp(prefix="kvmweb-test-")
+    atexit.register(shutil.rmtree, os.environ["KVMWEB_STATE"], ignore_errors=True)
 
 from kvmweb.settings.base import *  # noqa: F403
 

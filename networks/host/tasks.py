@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
+from kvmweb.core.hearing import keep_hearing
 from kvmweb.host.app import make_app, run_worker
 from kvmweb.host.ask import Answering
 from kvmweb.host.config import HostConfig, HostPaths
 from kvmweb.host.files import patiently_locked
-from kvmweb.host.hearing import keep_hearing
 from kvmweb.host.plans import plans_of
 from kvmweb.host.post import Outbox, Post
 from kvmweb.host.progress import Outcome, silent

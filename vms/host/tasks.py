@@ -13,10 +13,10 @@ from pathlib import Path
 
 from celery import Celery, signals
 
+from kvmweb.core.hearing import keep_hearing
 from kvmweb.host.app import make_app, run_worker
 from kvmweb.host.config import HostConfig, HostPaths
 from kvmweb.host.files import locked, patiently_locked
-from kvmweb.host.hearing import keep_hearing
 from kvmweb.host.post import Outbox, Post
 from kvmweb.host.pulse import give_pulse
 from kvmweb.host.store import SpecStore

@@ -9,6 +9,7 @@ import pytest
 from celery import Celery
 from django.db import IntegrityError, transaction
 
+from kvmweb.core.broker import SETTINGS
 from kvmweb.core.envelope import open_
 from kvmweb.core.errors import Conflict
 from kvmweb.hosts.models import Host, PublicAddress
@@ -205,9 +206,8 @@ def test_an_absent_broker_loses_nothing(
     caplog: pytest.LogCaptureFixture,
     django_capture_on_commit_callbacks: Any,
 ) -> None:
-    absent = Celery("absent", broker=f"redis+socket://{tmp_path}/redis.sock", set_as_current=False)
-    absent.config_from_object("kvmweb.celeryconfig", silent=True)
-    absent.conf.update(broker_url=f"redis+socket://{tmp_path}/redis.sock")
+    absent = Celery("absent", set_as_current=False)
+    absent.conf.update(SETTINGS, broker_url=f"redis+socket://{tmp_path}/redis.sock")
     monkeypatch.setattr(dispatch, "app", absent)
     with django_capture_on_commit_callbacks(execute=True):
         rename_network(actor, network.uuid, name="office")
