@@ -17,7 +17,7 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from kvmweb.api.pagination import Pages
-from kvmweb.core.access import get_for
+from kvmweb.core.access import get_for, visible
 from kvmweb.core.errors import Invalid
 from kvmweb.jobs.models import Job
 from kvmweb.projects.actions import Actor
@@ -40,9 +40,7 @@ class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Generi
     pagination_class: type[BasePagination] | None = Pages
 
     def get_queryset(self) -> QuerySet[Any]:
-        rows = self.model._default_manager.all()
-        visible = rows.visible_to(self.request.user)  # type: ignore[attr-defined]
-        return self.shown(visible)
+        return self.shown(visible(self.request.user, self.model))
 
     def shown(self, rows: Any) -> QuerySet[Any]:
         """`rows` with all that an answer shows, in a constant number of queries."""
@@ -53,8 +51,8 @@ class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Generi
 
     def displayed(self, uuid: UUID) -> Any:
         """One object as it is shown; strangers are told that there is none."""
-        visible = get_for(self.request.user, self.model, uuid)
-        return self.get_queryset().get(pk=visible.pk)
+        found = get_for(self.request.user, self.model, uuid)
+        return self.get_queryset().get(pk=found.pk)
 
     def body(self, serializer: type[Serializer[Any]], *, partial: bool = False) -> dict[str, Any]:
         """The checked body of the request."""

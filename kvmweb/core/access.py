@@ -26,6 +26,12 @@ class Guarded(Protocol):
     def writable_by(self, user: User) -> Self: ...
 
 
+def visible(user: User, model: type[M]) -> QuerySet[M]:
+    """The rows of `model` that `user` may see, for where the model is known at run time only."""
+    rows: QuerySet[M] = model._default_manager.all().visible_to(user)  # type: ignore[attr-defined]
+    return rows
+
+
 def get_for(
     user: User, model: type[M], uuid: UUID | str, *, write: bool = False, lock: bool = False
 ) -> M:

@@ -14,7 +14,7 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.contrib.auth.models import AnonymousUser, User
 
-from kvmweb.core.access import get_for, is_operator
+from kvmweb.core.access import get_for, is_operator, visible
 from kvmweb.core.errors import NotFound
 from kvmweb.jobs.models import Job
 from kvmweb.jobs.notify import OPERATORS, job_group, project_group
@@ -165,6 +165,5 @@ def _may_hear(user: User, message: dict[str, Any]) -> bool:
     """Whether the user may see what this is about; a job outlives what it deleted."""
     if "job" in message:
         return Job.objects.visible_to(user).filter(uuid=message["job"]).exists()
-    rows = kind_named(message["kind"]).model._default_manager.all()
-    visible = rows.visible_to(user)  # type: ignore[attr-defined]
-    return bool(visible.filter(uuid=message["subject"]).exists())
+    rows = visible(user, kind_named(message["kind"]).model)
+    return rows.filter(uuid=message["subject"]).exists()

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from kvmweb.core.access import get_for
+from kvmweb.core.access import get_for, visible
 from kvmweb.jobs.actions import retry_job
 from kvmweb.jobs.models import UNFINISHED, Job, Status
 from kvmweb.jobs.steps import fold
@@ -51,8 +51,7 @@ def job(request: HttpRequest, uuid: str) -> HttpResponse:
 
 def subject_url(request: HttpRequest, found: Job) -> str:
     """The page of what the job is about; empty when that is gone."""
-    model = kind_named(found.kind).model
-    rows = model._default_manager.all().visible_to(user_of(request))  # type: ignore[attr-defined]
+    rows = visible(user_of(request), kind_named(found.kind).model)
     here = rows.filter(uuid=found.subject).exists()
     return reverse(found.kind, args=[found.subject]) if here else ""
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-from django.contrib.auth.models import User
-from django.db.models import Prefetch, QuerySet
 from django_filters import rest_framework as filters
 from rest_framework import serializers, status
 from rest_framework.request import Request
@@ -16,7 +14,7 @@ from kvmweb.api.once import once
 from kvmweb.api.schema import takes
 from kvmweb.api.views import Resource, actor_of
 from kvmweb.projects.actions import create_project
-from kvmweb.projects.models import LONGEST_PROJECT_NAME, Membership, Project
+from kvmweb.projects.models import LONGEST_PROJECT_NAME, Project, ProjectQuerySet
 
 
 class ProjectShown(Shown):
@@ -46,10 +44,8 @@ class Projects(Resource):
     serializer_class = ProjectShown
     filterset_class = ProjectFilter
 
-    def shown(self, rows: QuerySet[Project]) -> QuerySet[Project]:
-        user = cast("User", self.request.user)
-        own = Membership.objects.filter(user_id=user.pk)
-        return rows.prefetch_related(Prefetch("memberships", own, to_attr="own_membership"))
+    def shown(self, rows: ProjectQuerySet) -> ProjectQuerySet:
+        return rows.with_membership_of(self.request.user)
 
     @takes(NewProject, ProjectShown, status=201)
     @once

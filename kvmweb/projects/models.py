@@ -34,6 +34,11 @@ class ProjectQuerySet(models.QuerySet["Project"]):
             return self.all()
         return self.filter(memberships__user_id=user.pk, memberships__role__in=WRITERS)
 
+    def with_membership_of(self, user: User) -> Self:
+        """With the user's own membership, if any, as the list `own_membership`."""
+        own = Membership.objects.filter(user__pk=user.pk)
+        return self.prefetch_related(models.Prefetch("memberships", own, to_attr="own_membership"))
+
 
 class Project(models.Model):
     """A tenant. Everything a user makes belongs to exactly one."""
