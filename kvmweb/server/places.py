@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,12 +89,22 @@ def make(places: Places) -> None:
             f"{places.state} holds other things. Choose an empty folder with --state, "
             "or move them away."
         )
+    closed = [folder for folder in places.state.parents if _is_closed(folder)]
+    if closed:
+        raise ValueError(
+            f"QEMU runs as a user of its own and cannot get through {closed[-1]} to its disks. "
+            f"Choose another folder with --state, or: chmod o+x {closed[-1]}"
+        )
     places.state.mkdir(parents=True, exist_ok=True)
     # Guests' disks lie deeper; QEMU may run as a user of its own and must get through.
     places.state.chmod(0o711)
     places.mark.touch()
     for folder in (places.redis, places.log.parent):
         folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _is_closed(folder: Path) -> bool:
+    return folder.exists() and not folder.stat().st_mode & stat.S_IXOTH
 
 
 def write_secret(path: Path, text: str) -> None:
