@@ -6,6 +6,7 @@ Guests, networks, dnsmasq and libvirtd are nobody's children here and go on.
 
 from __future__ import annotations
 
+import os
 import secrets
 import shlex
 import sys
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from kvmweb.server.machine import addresses, host_name
 from kvmweb.server.places import Places, write_secret
-from kvmweb.server.supervisor import Program
+from kvmweb.server.supervisor import SETTINGS, Program
 
 HOST, PANEL, BROKER = 2, 1, 0
 _EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104  compared with, never bound to
@@ -28,8 +29,12 @@ def secret_key(places: Places) -> None:
 
 
 def environment(places: Places, *, listen: str, port: int) -> dict[str, str]:
-    """What `kvmweb.settings` reads; kept in a file so that `script/manage` and units can too."""
-    found = {
+    """What `kvmweb.settings` reads; kept in a file so that `script/manage` and units can too.
+
+    What was set by hand, such as KVMWEB_DATABASE_URL, is part of it.
+    """
+    found = {name: value for name, value in os.environ.items() if name.startswith(SETTINGS)}
+    found |= {
         "DJANGO_SETTINGS_MODULE": "kvmweb.settings.single",
         "KVMWEB_STATE": str(places.state),
         "KVMWEB_SECRET_KEY_FILE": str(places.secret_key),

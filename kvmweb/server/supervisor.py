@@ -23,6 +23,8 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 # A process that lived this long (in seconds) is restarted as if it had never failed.
 SETTLED = 60.0
+# What the names of the panel's settings begin with in the environment.
+SETTINGS = "KVMWEB_"
 _LONGEST_LINE = 256 * 1024
 
 Started = tuple[asyncio.subprocess.Process, int]
@@ -112,7 +114,7 @@ class Supervisor:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=writing,
                 stderr=writing,
-                env={**os.environ, **program.environment},
+                env={**_plain_environment(), **program.environment},
                 start_new_session=True,
                 cwd=CHECKOUT,
             )
@@ -154,6 +156,11 @@ class Supervisor:
 
     def _note(self) -> None:
         self._remnants.note(process.pid for process in self._running.values())
+
+
+def _plain_environment() -> dict[str, str]:
+    """Ours without the panel's settings: a host's processes are to know none of its secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
 
 
 async def _terminate(process: asyncio.subprocess.Process, patience: float) -> None:

@@ -7,6 +7,11 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cache=$root/.cache
 # A plain PATH may lack the folders where nft, dnsmasq and libvirtd are.
 export PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin"
+# The machine's own list of trusted authorities, a company's included, holds for pip and npm too.
+authorities=/etc/ssl/certs/ca-certificates.crt
+if [[ -r $authorities ]]; then
+    export PIP_CERT=${PIP_CERT:-$authorities} NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-$authorities}
+fi
 
 say() { printf '%s\n' "$*"; }
 

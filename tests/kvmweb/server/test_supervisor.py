@@ -146,3 +146,16 @@ def test_a_process_of_another_birth_is_nobody_of_ours(tmp_path: Path) -> None:
     file.write_text(f'{{"{os.getpid()}": 1}}')
     assert Remnants(file).alive() == []
     assert Remnants(file).end()
+
+
+@pytest.mark.asyncio
+async def test_a_process_knows_only_the_settings_it_is_given(
+    supervisor: Supervisor, screen: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KVMWEB_DATABASE_URL", "postgres://secret")
+    command = ("sh", "-c", "env | grep ^KVMWEB_; echo listed; exec sleep 1000")
+    supervisor.start(Program(name="vm", command=command, environment={"KVMWEB_STATE": "here"}))
+    await written(screen, "listed")
+    assert "KVMWEB_STATE=here" in screen.getvalue()
+    assert "secret" not in screen.getvalue()
+    await supervisor.stop()
