@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import expect, sync_playwright
 
 from tests.lab.broker import wait_until
 from tests.lab.lab import INTERNET, Lab
-from tests.lab.panel import Client, Panel, panel_of
+from tests.lab.panel import PASSWORD, Client, Panel, panel_of
+
+CHROMIUM = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -73,6 +86,31 @@ def test_one_request_leads_to_a_page_from_a_guest(lab: Lab, olga: Client) -> Non
     assert len(job["steps"]) > 3
     assert all(step["state"] == "done" for step in job["steps"])
     wait_until(lambda: olga.get(f"vms/{vm['id']}/")["state"] == "running", what="state running")
+
+
+def test_the_same_in_a_browser(lab: Lab, panel: Panel, olga: Client) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+        page = browser.new_page()
+        page.set_default_timeout(30_000)
+        page.goto(f"{panel.url}/login/")
+        page.get_by_label("Username").fill("olga")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_role("link", name="New VM").first.click()
+        page.get_by_label("Name", exact=True).fill("clicked")
+        page.get_by_label("Name of the new network").fill("clicked-net")
+        page.get_by_role("spinbutton", name="Memory").fill("96")
+        page.get_by_role("group", name="Web").get_by_role("checkbox").check()
+        page.get_by_role("button", name="Create VM").click()
+
+        link = page.get_by_role("link", name="Open http://")
+        expect(page.get_by_text("Host h1 took the job").first).to_be_visible()
+        expect(page).to_have_title(re.compile("clicked running"), timeout=120_000)
+        endpoint = str(link.get_attribute("href")).removeprefix("http://").rstrip("/")
+        browser.close()
+
+    assert fetch(lab, endpoint).startswith("Hello from clicked")
 
 
 def test_a_guest_is_seen_outside_with_the_public_address(lab: Lab, olga: Client) -> None:
