@@ -61,6 +61,7 @@ def complete(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
 
 
 def _complete(method: str, operation: dict[str, Any]) -> None:
+    operation.setdefault("summary", operation["description"].splitlines()[0])
     answers = operation["responses"]
     for code in (*_ALWAYS, *(_WRITES if method != "get" else ("400",))):
         answers.setdefault(code, {"$ref": f"#/components/responses/Problem{code}"})

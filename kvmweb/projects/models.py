@@ -36,7 +36,7 @@ class ProjectQuerySet(models.QuerySet["Project"]):
 
     def with_membership_of(self, user: User) -> Self:
         """With the user's own membership, if any, as the list `own_membership`."""
-        own = Membership.objects.filter(user__pk=user.pk)
+        own = Membership.objects.filter(Q(user_id=user.pk))
         return self.prefetch_related(models.Prefetch("memberships", own, to_attr="own_membership"))
 
 

@@ -24,3 +24,7 @@ if "sqlite3" in str(DATABASES["default"]["ENGINE"]):
 else:
     # A pool would keep the test database from being dropped.
     DATABASES["default"]["OPTIONS"] = {}
+# Static files straight from where esbuild puts them.
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = True
+# WhiteNoise warns of a folder that nobody collected into.
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
