@@ -10,9 +10,9 @@ from kvmweb.server.places import Places
 
 _CONFIGURATION = """\
 port 0
-unixsocket {folder}/redis.sock
+unixsocket "{folder}/redis.sock"
 unixsocketperm 600
-dir {folder}
+dir "{folder}"
 daemonize no
 logfile ""
 loglevel notice

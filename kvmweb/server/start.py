@@ -25,6 +25,8 @@ from kvmweb.server.supervisor import Supervisor, until
 REDIS_SECONDS = 30.0
 WEB_SECONDS = 60.0
 HOST_SECONDS = 90.0
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_FIRST = "Starting the panel for the first time; this takes some seconds."
 _HEARD = ("monitor_seen_at", "net_seen_at", "vm_seen_at")
 
 
@@ -88,6 +90,8 @@ class Server:
         """Bring everything up in order; raises CannotStart."""
         begun = datetime.now(UTC)
         await self._clear(remnants)
+        first = not self._places.secret_key.exists()
+        self._journal.say("Starting the panel." if not first else _FIRST)
         programs.secret_key(self._places)
         settings = programs.environment(
             self._places, listen=self._wanted.listen, port=self._wanted.port
@@ -202,6 +206,8 @@ class Server:
             say(f"It is not shown again; {self._places.initial_password} keeps it until changed.")
         else:
             say(f"Log in as {facts['operator']}, as before.")
+        if listen not in _LOOPBACK:
+            say("Others can reach it, and nothing encrypts what they say: put TLS before it.")
         if facts["warning"]:
             say(facts["warning"])
         say("")
