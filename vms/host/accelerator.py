@@ -29,25 +29,10 @@ GUEST_CPU = "host"
 
 _KVM = Path("/dev/kvm")
 _CHUNK = 4096
-_QEMU = [
-    "qemu-system-x86_64",
-    "-no-user-config",
-    "-nodefaults",
-    "-machine",
-    "pc,accel=kvm,usb=off",
-    "-cpu",
-    "host",
-    "-m",
-    "128",
-    "-display",
-    "none",
-    "-serial",
-    "stdio",
-    "-no-reboot",
-    "-nic",
-    "none",
-    "-drive",
-]
+_QEMU = (
+    *("qemu-system-x86_64", "-no-user-config", "-nodefaults", "-no-reboot"),
+    *("-m", "128", "-display", "none", "-serial", "stdio", "-nic", "none"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +41,15 @@ class Found:
 
     accelerator: Literal["kvm", "tcg"]
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """`up` says that a guest's user space spoke, `said` how QEMU ended when it did not live."""
+
+    up: bool
+    seconds: float
+    said: str = ""
 
 
 class _Remembered(msgspec.Struct, frozen=True):
@@ -105,19 +99,35 @@ def _unopenable() -> str | None:
     return None
 
 
-def _trial(image: Path, deadline: float, cpu: str) -> Found:
+def try_guest(
+    image: Path,
+    deadline: float,
+    *,
+    accelerator: Literal["kvm", "tcg"] = "kvm",
+    cpu: str = GUEST_CPU,
+) -> Tried:
+    """Start a guest of `image`, which stays as it is, and wait at most `deadline` s for it."""
     begin = time.monotonic()
-    with _guest(image, cpu) as qemu:
+    with _guest(image, accelerator, cpu) as qemu:
         output = _listen(qemu, begin + deadline)
-        seconds = time.monotonic() - begin
-        if FIRST_LINE in output:
-            reason = f"KVM works: a guest was up in {seconds:.1f} s."
-            return Found(accelerator="kvm", reason=reason)
-        if qemu.poll() is not None:
-            last = output.decode(errors="replace").strip().rpartition("\n")[2]
-            why = f"QEMU could not use it ({last})"
-        else:
-            why = f"a guest started under it had not come up after {deadline:g} s"
+        said = output.decode(errors="replace").strip() or f"exit code {qemu.poll()}"
+        return Tried(
+            up=FIRST_LINE in output,
+            seconds=time.monotonic() - begin,
+            said="" if qemu.poll() is None else said.rpartition("\n")[2],
+        )
+
+
+def _trial(image: Path, deadline: float, cpu: str) -> Found:
+    tried = try_guest(image, deadline, cpu=cpu)
+    if tried.up:
+        return Found(
+            accelerator="kvm", reason=f"KVM works: a guest was up in {tried.seconds:.1f} s."
+        )
+    if tried.said:
+        why = f"QEMU could not use it ({tried.said})"
+    else:
+        why = f"a guest started under it had not come up after {deadline:g} s"
     return Found(
         accelerator="tcg",
         reason=f"/dev/kvm can be opened, but {why}: guests are emulated, which is slow.",
@@ -125,11 +135,12 @@ def _trial(image: Path, deadline: float, cpu: str) -> Found:
 
 
 @contextmanager
-def _guest(image: Path, cpu: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A guest that leaves the image as it is, and ends with the block."""
+def _guest(image: Path, accelerator: str, cpu: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A guest that ends with the block."""
     path = str(image).replace(",", ",,")
+    machine = ("-machine", f"pc,accel={accelerator},usb=off", "-cpu", cpu)
     qemu = subprocess.Popen(
-        [*_QEMU, "-cpu", cpu, "-drive", f"file={path},format=qcow2,if=virtio,snapshot=on"],
+        [*_QEMU, *machine, "-drive", f"file={path},format=qcow2,if=virtio,snapshot=on"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -12,7 +12,7 @@ import pytest
 
 from tests.libvirtd import LibvirtHost
 from tests.vms.host.conftest import ROOT
-from vms.host.accelerator import probe
+from vms.host.accelerator import probe, try_guest
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.timeout(120)]
 
@@ -26,6 +26,12 @@ def test_what_it_says_is_what_a_guest_gets(image: Path, tmp_path: Path) -> None:
         begin = time.monotonic()
         assert probe(image, 15, cache=cache) == found
         assert time.monotonic() - begin < 0.5
+
+
+def test_a_guest_that_comes_up_is_noticed(image: Path) -> None:
+    """The same command line with an accelerator that every machine has."""
+    tried = try_guest(image, 60, accelerator="tcg", cpu="max")
+    assert tried.up, tried
 
 
 def test_a_guest_that_never_comes_up_is_given_up_at_the_deadline(tmp_path: Path) -> None:
