@@ -7,6 +7,7 @@ from datetime import datetime
 
 from kvmweb.core.locks import lock
 from kvmweb.host.progress import Step
+from kvmweb.jobs import notify
 from kvmweb.jobs.models import Job, JobEvent, Status
 
 # Steps of a job that another waits for are stored with the waiting one too, under keys that begin
@@ -24,6 +25,7 @@ def append(job: Job, steps: Sequence[tuple[datetime, Step]]) -> None:
     _store(job, steps)
     for dependent in lock(job.dependents.all()).filter(status=Status.QUEUED):
         _store(dependent, steps, prefix=f"{INHERITED}{job.pk}:")
+        notify.after_commit(dependent)
 
 
 def _store(job: Job, steps: Sequence[tuple[datetime, Step]], *, prefix: str = "") -> None:
