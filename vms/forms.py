@@ -88,6 +88,9 @@ class NewVmForm(ActionForm):
     ) -> None:
         super().__init__(*args, **options)
         self.rows = ForwardRows(self.data or None, prefix="forwards", initial=DOORS)
+        for row in self.rows.forms:
+            # A row sent as it was proposed is asked for all the same.
+            row.empty_permitted = False
         self._choose("image", [(str(image.uuid), image.name) for image in images])
         known = [(str(network.uuid), _words(network, len(projects))) for network in networks]
         self._choose("network", [*known, (NEW, "A new network")])

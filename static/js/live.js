@@ -109,4 +109,4 @@ function start() {
 }
 
 htmx.config.morphIgnore.push("open");
-if (document.body.dataset.user) start();
+if (document.body.dataset.user !== undefined) start();

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from django.conf import LazySettings
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from kvmweb.asgi import application
 from tests.browser.world import pages
 from tests.cast import PASSWORD
 from tests.lab.broker import Broker, wait_until
@@ -51,32 +51,58 @@ def redis(tmp_path: Path, settings: LazySettings) -> Iterator[None]:
     broker.stop()
 
 
+class Web:
+    """The web process. Stopped and started again it keeps its address."""
+
+    def __init__(self) -> None:
+        self._port = 0
+        self._server: uvicorn.Server | None = None
+        self._thread = threading.Thread()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        config = uvicorn.Config(
+            application,
+            host="127.0.0.1",
+            port=self._port,
+            log_level="warning",
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=1,
+        )
+        self._server = server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=server.run, daemon=True)
+        self._thread.start()
+        wait_until(lambda: server.started, what="the panel")
+        self._port = server.servers[0].sockets[0].getsockname()[1]
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.should_exit = True
+            self._thread.join(timeout=30)
+
+
 @pytest.fixture
-def address(
-    transactional_db: None, bundle: None, redis: None, settings: LazySettings
-) -> Iterator[str]:
-    """The base URL of a running panel."""
-    settings.WHITENOISE_USE_FINDERS = True
-    settings.WHITENOISE_AUTOREFRESH = True
-    from kvmweb.asgi import application
-
-    config = uvicorn.Config(
-        application, host="127.0.0.1", port=0, log_level="warning", ws="websockets-sansio"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    wait_until(lambda: server.started, what="the panel")
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(timeout=30)
+def web(transactional_db: None, bundle: None, redis: None) -> Iterator[Web]:
+    """A running panel."""
+    web = Web()
+    web.start()
+    yield web
+    web.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    # Playwright keeps an event loop in this thread, which Django takes for an async caller.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    # Playwright keeps an event loop in this thread, which Django takes for an async caller. It ends
+    # with the module, so that asynchronous tests find the thread without one.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        yield from _chromium()
+
+
+def _chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=FLAGS.split()
@@ -135,11 +161,11 @@ class Panel:
 
 
 @pytest.fixture
-def panel(address: str, chromium: Browser) -> Iterator[Panel]:
+def panel(web: Web, chromium: Browser) -> Iterator[Panel]:
     context = chromium.new_context(viewport={"width": 1280, "height": 860})
     context.set_default_timeout(TIMEOUT_MS)
     page = context.new_page()
-    panel = Panel(address, context, page)
+    panel = Panel(web.address, context, page)
 
     def complain(message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:

@@ -116,6 +116,14 @@ def test_a_ticked_row_needs_a_port(browser: Client, image: Image, public_address
     assert "Which port" in answer.content.decode()
 
 
+def test_what_was_proposed_is_made_as_it_stands(
+    browser: Client, image: Image, public_address: object
+) -> None:
+    browser.post("/vms/new/", new_vm(image, **{"forwards-0-enabled": "on"}))
+    made = [str(forward) for forward in Forward.objects.order_by("public_port")]
+    assert made == ["198.51.100.11:20000 → mail:22", "198.51.100.11:20080 → mail:80"]
+
+
 def test_a_vm_joins_a_network_that_is_there(
     browser: Client, image: Image, network: Network
 ) -> None:
