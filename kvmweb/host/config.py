@@ -60,7 +60,7 @@ class HostPaths:
 
     @property
     def outbox(self) -> Path:
-        """Outcomes that could not be sent yet, see `kvmweb.host.outbox`."""
+        """Outcomes that could not be sent yet, see `kvmweb.host.post`."""
         return self.state / "outbox"
 
 

@@ -90,10 +90,6 @@ class SpecStore(Generic[S]):
         """Drop a subject without a trace: only for removing kvmweb from the host."""
         self._path(subject).unlink(missing_ok=True)
 
-    def set_aside(self) -> list[Path]:
-        """Files that could not be read and were kept for somebody to look at."""
-        return sorted(self._folder.glob("*.broken-*"))
-
     def _all(self) -> Iterator[S]:
         for path in sorted(self._folder.glob("*.json")):
             if (spec := self._read(path)) is not None:

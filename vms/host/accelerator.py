@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from kvmweb.host.files import locked, write_durably
+from vms.host.spec import RunsUnder
 
 TRIAL_SECONDS = 8.0
 FIRST_LINE = b"kvmweb-hello:"
@@ -39,7 +39,7 @@ _QEMU = (
 class Found:
     """`reason` is a sentence for the operator."""
 
-    accelerator: Literal["kvm", "tcg"]
+    accelerator: RunsUnder
     reason: str
 
 
@@ -62,7 +62,6 @@ def probe(
     deadline: float = TRIAL_SECONDS,
     *,
     cache: Path | None = None,
-    cpu: str = GUEST_CPU,
 ) -> Found:
     """What guests run under; a trial of KVM with a guest of `image` takes at most `deadline` s.
 
@@ -77,11 +76,11 @@ def probe(
             reason=f"KVM could not be tried without the image {image}: guests are emulated.",
         )
     if cache is None:
-        return _trial(image, deadline, cpu)
+        return _trial(image, deadline)
     with locked(cache.with_name(f".{cache.name}.lock")):
         found = _recall(cache)
         if found is None:
-            found = _trial(image, deadline, cpu)
+            found = _trial(image, deadline)
             write_durably(cache, msgspec.json.encode(_Remembered(machine=_machine(), found=found)))
         return found
 
@@ -103,7 +102,7 @@ def try_guest(
     image: Path,
     deadline: float,
     *,
-    accelerator: Literal["kvm", "tcg"] = "kvm",
+    accelerator: RunsUnder = "kvm",
     cpu: str = GUEST_CPU,
 ) -> Tried:
     """Start a guest of `image`, which stays as it is, and wait at most `deadline` s for it."""
@@ -118,8 +117,8 @@ def try_guest(
         )
 
 
-def _trial(image: Path, deadline: float, cpu: str) -> Found:
-    tried = try_guest(image, deadline, cpu=cpu)
+def _trial(image: Path, deadline: float) -> Found:
+    tried = try_guest(image, deadline)
     if tried.up:
         return Found(
             accelerator="kvm", reason=f"KVM works: a guest was up in {tried.seconds:.1f} s."

@@ -17,15 +17,14 @@ from __future__ import annotations
 import copy
 import string
 from collections.abc import Iterator
-from typing import Literal
 
 from lxml import etree
 
+from kvmweb.core.names import PORT_PREFIX
 from vms.host.layout import Layout
-from vms.host.spec import DiskSpec, NicSpec, VmSpec
+from vms.host.spec import DiskSpec, NicSpec, RunsUnder, VmSpec
 
 NAMESPACE = "https://kvmweb.org/xmlns/1"
-TAP_PREFIX = "kt"
 _GENERATION = f"{{{NAMESPACE}}}generation"
 _NSMAP = {"kvmweb": NAMESPACE}
 _V2_FEATURES = ("ssse3", "sse4.1", "sse4.2", "popcnt")
@@ -45,15 +44,14 @@ _DEVICES_AT_BIRTH = frozenset(
 )
 
 Element = etree._Element  # noqa: SLF001  # lxml gives the type no other name
-Accelerator = Literal["kvm", "tcg"]
 
 
-def build(spec: VmSpec, layout: Layout, accelerator: Accelerator) -> str:
+def build(spec: VmSpec, layout: Layout, accelerator: RunsUnder) -> str:
     """The definition of a VM that has none yet."""
     return printed(_wanted(spec, layout, accelerator))
 
 
-def merge(xml: str, spec: VmSpec, layout: Layout, accelerator: Accelerator) -> str:
+def merge(xml: str, spec: VmSpec, layout: Layout, accelerator: RunsUnder) -> str:
     """`xml` with what the spec says laid over it."""
     root = parse(xml)
     wanted = _wanted(spec, layout, accelerator)
@@ -67,7 +65,7 @@ def merge(xml: str, spec: VmSpec, layout: Layout, accelerator: Accelerator) -> s
     return printed(root)
 
 
-def satisfies(live_xml: str, spec: VmSpec, layout: Layout, accelerator: Accelerator) -> bool:
+def satisfies(live_xml: str, spec: VmSpec, layout: Layout, accelerator: RunsUnder) -> bool:
     """Whether a running guest has what the spec says; its title does not matter to it.
 
     Nor does how its CPU was checked, which libvirt notes in its own words once it runs.
@@ -106,7 +104,7 @@ def printed(root: Element) -> str:
     return etree.tostring(root, encoding="unicode", pretty_print=True)
 
 
-def _wanted(spec: VmSpec, layout: Layout, accelerator: Accelerator) -> Element:
+def _wanted(spec: VmSpec, layout: Layout, accelerator: RunsUnder) -> Element:
     domain = etree.Element("domain", {"type": "kvm" if accelerator == "kvm" else "qemu"})
     _add(domain, "name", spec.domain)
     _add(domain, "uuid", spec.subject)
@@ -138,7 +136,7 @@ def _metadata(spec: VmSpec) -> Element:
     return metadata
 
 
-def _cpu(accelerator: Accelerator) -> Element:
+def _cpu(accelerator: RunsUnder) -> Element:
     if accelerator == "kvm":
         return etree.Element("cpu", mode="host-passthrough", check="none", migratable="on")
     cpu = etree.Element("cpu", mode="custom", match="exact", check="none")
@@ -216,7 +214,7 @@ def _remove_ours(root: Element, spec: VmSpec, layout: Layout) -> None:
             _drop(disk)
     for interface in root.findall("devices/interface"):
         tap, mac = _attribute(interface, "target", "dev"), _attribute(interface, "mac", "address")
-        if tap.startswith(TAP_PREFIX) and mac not in macs:
+        if tap.startswith(PORT_PREFIX) and mac not in macs:
             _drop(interface)
 
 

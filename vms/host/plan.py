@@ -13,10 +13,9 @@ from typing import Literal
 from kvmweb.core.errors import HostError
 from vms.host import cloud_init, domain_xml
 from vms.host.layout import SEED, SERIAL_LOG, Layout, disk_of
-from vms.host.spec import DiskSpec, ImageRef, SeedSpec, VmSpec
+from vms.host.spec import DiskSpec, ImageRef, RunsUnder, SeedSpec, VmSpec
 
 PowerState = Literal["running", "off", "paused", "crashed", "stopping"]
-RunsUnder = Literal["kvm", "tcg"]
 GIB = 1 << 30
 _ACTIVE = frozenset({"running", "paused", "stopping"})
 

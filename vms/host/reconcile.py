@@ -30,7 +30,6 @@ from vms.host.plan import (
     Op,
     RedefineDomain,
     ResumeDomain,
-    RunsUnder,
     ShutdownDomain,
     StartDomain,
     UndefineDomain,
@@ -39,7 +38,7 @@ from vms.host.plan import (
     plan,
     restart_needed,
 )
-from vms.host.spec import VmSpec
+from vms.host.spec import RunsUnder, VmSpec
 
 STOP_SECONDS = 60.0
 _PRESS_AGAIN_SECONDS = 10.0

@@ -7,6 +7,7 @@ from typing import Literal
 
 Power = Literal["on", "off"]
 Accelerator = Literal["auto", "kvm", "tcg"]
+RunsUnder = Literal["kvm", "tcg"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -32,12 +33,11 @@ def _networks(config: HostConfig) -> list[Plan]:
     if answer is not None:
         return msgspec.convert(answer, list[Plan])
     store = networks.spec_store(config.paths)
-    with locked(networks.lock_file(config.paths), wait=False):
-        reconciler = network_reconciler(config)
-        try:
-            return plans_of("network", store.present() + store.absent(), reconciler)
-        finally:
-            reconciler.close()
+    with (
+        locked(networks.lock_file(config.paths), wait=False),
+        closing(network_reconciler(config)) as reconciler,
+    ):
+        return plans_of("network", store.present() + store.absent(), reconciler)
 
 
 def _vms(config: HostConfig) -> list[Plan]:

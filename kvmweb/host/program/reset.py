@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from uuid import UUID
 
@@ -73,11 +74,8 @@ def _is_uuid(name: str) -> bool:
 
 def _remove_networks(config: HostConfig) -> None:
     store = networks.spec_store(config.paths)
-    reconciler = network_reconciler(config)
-    try:
+    with closing(network_reconciler(config)) as reconciler:
         reconciler.remove_all()
-    finally:
-        reconciler.close()
     for spec in store.present() + store.absent():
         store.forget(spec.subject)
 

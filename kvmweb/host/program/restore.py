@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -42,12 +43,11 @@ def _networks(config: HostConfig) -> list[Outcome]:
     answer: Any = ask(networks.socket_file(config.paths), "restore")
     if answer is not None:
         return msgspec.convert(answer, list[Outcome])
-    with locked(networks.lock_file(config.paths), wait=False):
-        reconciler = network_reconciler(config)
-        try:
-            return networks.restore(networks.spec_store(config.paths), reconciler)
-        finally:
-            reconciler.close()
+    with (
+        locked(networks.lock_file(config.paths), wait=False),
+        closing(network_reconciler(config)) as reconciler,
+    ):
+        return networks.restore(networks.spec_store(config.paths), reconciler)
 
 
 def _vms(config: HostConfig) -> list[Outcome]:

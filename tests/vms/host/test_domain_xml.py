@@ -13,13 +13,13 @@ from lxml import etree
 
 from tests.vms.host.vm_cases import LAYOUT, NIC, vm
 from vms.host import domain_xml
-from vms.host.spec import DiskSpec, VmSpec
+from vms.host.spec import DiskSpec, RunsUnder, VmSpec
 
 pytestmark = pytest.mark.pure
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "xml"
 SCHEMA = etree.RelaxNG(etree.parse("/usr/share/libvirt/schemas/domain.rng"))
-CASES: dict[str, tuple[VmSpec, domain_xml.Accelerator]] = {
+CASES: dict[str, tuple[VmSpec, RunsUnder]] = {
     "hello-tcg": (vm(), "tcg"),
     "hello-kvm": (vm(), "kvm"),
     "bare": (vm(disks=(), nics=(), seed=None), "tcg"),

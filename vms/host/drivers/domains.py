@@ -108,9 +108,6 @@ class Domains:
         """Forget it with its saved state and firmware variables; already gone is success."""
         self._with_domain(subject, lambda domain: domain.undefineFlags(_UNDEFINE_FLAGS))
 
-    def set_autostart(self, subject: str, *, on: bool) -> None:
-        self._existing(subject, lambda domain: domain.setAutostart(int(on)))
-
     def state(self, subject: str) -> PowerState | None:
         return self._with_domain(subject, lambda domain: power_state(domain.state()[0]))
 
