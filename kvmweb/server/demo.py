@@ -22,6 +22,7 @@ PORT = 80
 WANTED = {
     "name": NAME,
     "image": "hello",
+    "memory_mib": 128,
     "network": {"name": NETWORK},
     "forwards": [{"protocol": "tcp", "target_port": PORT}],
 }
