@@ -13,7 +13,7 @@ import libvirt
 
 from vms.host.domain_xml import NAMESPACE
 from vms.host.drivers.domains import Domains, power_state, reason_text
-from vms.host.plan import PowerState
+from vms.host.state import PowerState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

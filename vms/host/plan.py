@@ -7,17 +7,31 @@ definition is changed, and the guest gets it when it next starts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Literal
 
 from kvmweb.core.errors import HostError
 from vms.host import cloud_init, domain_xml
-from vms.host.layout import SEED, SERIAL_LOG, Layout, disk_of
-from vms.host.spec import DiskSpec, ImageRef, RunsUnder, SeedSpec, VmSpec
+from vms.host.layout import SEED, SERIAL_LOG, disk_of
+from vms.host.ops import (
+    CreateDisk,
+    DefineDomain,
+    DeleteDisk,
+    DeleteFile,
+    DeleteSeed,
+    DestroyDomain,
+    FetchImage,
+    GrowDisk,
+    Op,
+    RedefineDomain,
+    ResumeDomain,
+    ShutdownDomain,
+    StartDomain,
+    UndefineDomain,
+    WriteSeed,
+)
+from vms.host.spec import DiskSpec, RunsUnder, VmSpec
+from vms.host.state import VmState
 
-PowerState = Literal["running", "off", "paused", "crashed", "stopping"]
 GIB = 1 << 30
-_ACTIVE = frozenset({"running", "paused", "stopping"})
 
 
 class CannotShrink(HostError):
@@ -30,200 +44,6 @@ class DiskMissing(HostError):
     """The domain has a disk whose file is gone; an empty one in its place would hide that."""
 
     code = "disk_missing"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DomainState:
-    """A domain as libvirt has it. `xml` is the persistent definition, empty when there is none.
-
-    `live_xml` is what runs now, empty when it is off.
-    """
-
-    state: PowerState
-    reason: str = ""
-    xml: str = ""
-    live_xml: str = ""
-
-    @property
-    def is_active(self) -> bool:
-        return self.state in _ACTIVE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VmState:
-    """What there is of one VM on this host.
-
-    `files` holds the size in bytes of all in its folder by name (a disk's is its virtual size),
-    `seed` the digest of what is on the seed, `images` the sha256 of those already in the cache.
-    `accelerator` is what guests run under when the spec leaves it to the host.
-    """
-
-    layout: Layout
-    accelerator: RunsUnder
-    domain: DomainState | None = None
-    files: dict[str, int] = field(default_factory=dict)
-    seed: str = ""
-    images: frozenset[str] = frozenset()
-
-    @property
-    def power(self) -> PowerState:
-        return self.domain.state if self.domain else "off"
-
-    @property
-    def is_active(self) -> bool:
-        return self.domain is not None and self.domain.is_active
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchImage:
-    image: ImageRef
-
-    @property
-    def sentence(self) -> str:
-        return f"Copied image {self.image.name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateDisk:
-    disk: DiskSpec
-
-    @property
-    def sentence(self) -> str:
-        return f"Created a disk of {self.disk.size_gib} GiB"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrowDisk:
-    """Only for a guest that is off."""
-
-    disk: DiskSpec
-
-    @property
-    def sentence(self) -> str:
-        return f"Enlarged a disk to {self.disk.size_gib} GiB"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteSeed:
-    seed: SeedSpec
-
-    @property
-    def sentence(self) -> str:
-        return "Wrote name, keys and start-up data for the guest"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DefineDomain:
-    name: str
-    xml: str
-
-    @property
-    def sentence(self) -> str:
-        return f"Defined {self.name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedefineDomain:
-    name: str
-    xml: str
-    at_next_start: bool
-
-    @property
-    def sentence(self) -> str:
-        when = "; takes effect when it next starts" if self.at_next_start else ""
-        return f"Changed the definition of {self.name}{when}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartDomain:
-    name: str
-
-    @property
-    def sentence(self) -> str:
-        return f"Started {self.name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResumeDomain:
-    name: str
-
-    @property
-    def sentence(self) -> str:
-        return f"Resumed {self.name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShutdownDomain:
-    """Ask by the ACPI power button, then wait."""
-
-    name: str
-
-    @property
-    def sentence(self) -> str:
-        return f"Shut down {self.name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DestroyDomain:
-    name: str
-
-    @property
-    def sentence(self) -> str:
-        return f"Forced {self.name} off"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UndefineDomain:
-    name: str
-
-    @property
-    def sentence(self) -> str:
-        return f"Removed the definition of {self.name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteDisk:
-    id: str
-
-    @property
-    def sentence(self) -> str:
-        return "Deleted a disk"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteSeed:
-    @property
-    def sentence(self) -> str:
-        return "Deleted the start-up data"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteFile:
-    """A log, or what an interrupted copy left behind."""
-
-    file: str
-
-    @property
-    def sentence(self) -> str:
-        return "Deleted logs" if self.file.startswith(SERIAL_LOG) else "Deleted a left-over file"
-
-
-Op = (
-    FetchImage
-    | CreateDisk
-    | GrowDisk
-    | WriteSeed
-    | DefineDomain
-    | RedefineDomain
-    | StartDomain
-    | ResumeDomain
-    | ShutdownDomain
-    | DestroyDomain
-    | UndefineDomain
-    | DeleteDisk
-    | DeleteSeed
-    | DeleteFile
-)
 
 
 def plan(spec: VmSpec, state: VmState) -> tuple[Op, ...]:

@@ -18,7 +18,7 @@ from vms.host import check as specs
 from vms.host.drivers import seed, volumes
 from vms.host.drivers.domains import Domains
 from vms.host.layout import Layout
-from vms.host.plan import (
+from vms.host.ops import (
     CreateDisk,
     DefineDomain,
     DeleteDisk,
@@ -33,12 +33,11 @@ from vms.host.plan import (
     ShutdownDomain,
     StartDomain,
     UndefineDomain,
-    VmState,
     WriteSeed,
-    plan,
-    restart_needed,
 )
+from vms.host.plan import plan, restart_needed
 from vms.host.spec import RunsUnder, VmSpec
+from vms.host.state import VmState
 
 STOP_SECONDS = 60.0
 _PRESS_AGAIN_SECONDS = 10.0

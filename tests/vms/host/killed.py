@@ -15,7 +15,7 @@ import msgspec
 from kvmweb.host.config import HostPaths
 from kvmweb.host.progress import silent
 from vms.host.drivers.domains import Domains
-from vms.host.plan import Op
+from vms.host.ops import Op
 from vms.host.reconcile import VmReconciler
 from vms.host.spec import VmSpec
 

@@ -11,32 +11,26 @@ from hypothesis import strategies as st
 from tests.vms.host.vm_cases import IMAGE, LAYOUT, NIC, SEED, vm
 from vms.host import cloud_init, domain_xml
 from vms.host.layout import SERIAL_LOG
-from vms.host.plan import (
-    GIB,
-    CannotShrink,
+from vms.host.ops import (
     CreateDisk,
     DefineDomain,
     DeleteDisk,
     DeleteFile,
     DeleteSeed,
     DestroyDomain,
-    DiskMissing,
-    DomainState,
     FetchImage,
     GrowDisk,
     Op,
-    PowerState,
     RedefineDomain,
     ResumeDomain,
     ShutdownDomain,
     StartDomain,
     UndefineDomain,
-    VmState,
     WriteSeed,
-    plan,
-    restart_needed,
 )
+from vms.host.plan import GIB, CannotShrink, DiskMissing, plan, restart_needed
 from vms.host.spec import DiskSpec, VmSpec
+from vms.host.state import DomainState, PowerState, VmState
 
 pytestmark = pytest.mark.pure
 

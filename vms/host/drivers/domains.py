@@ -20,7 +20,7 @@ import libvirt
 
 from kvmweb.core.errors import HostBusy, HostError
 from vms.host.drivers.failures import start_error, translated
-from vms.host.plan import DomainState, PowerState
+from vms.host.state import DomainState, PowerState
 
 T = TypeVar("T")
 

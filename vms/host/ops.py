@@ -1,0 +1,160 @@
+"""The commands a plan is made of. Each says in a sentence, for people, what it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vms.host.layout import SERIAL_LOG
+from vms.host.spec import DiskSpec, ImageRef, SeedSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchImage:
+    image: ImageRef
+
+    @property
+    def sentence(self) -> str:
+        return f"Copied image {self.image.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateDisk:
+    disk: DiskSpec
+
+    @property
+    def sentence(self) -> str:
+        return f"Created a disk of {self.disk.size_gib} GiB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowDisk:
+    """Only for a guest that is off."""
+
+    disk: DiskSpec
+
+    @property
+    def sentence(self) -> str:
+        return f"Enlarged a disk to {self.disk.size_gib} GiB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteSeed:
+    seed: SeedSpec
+
+    @property
+    def sentence(self) -> str:
+        return "Wrote name, keys and start-up data for the guest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefineDomain:
+    name: str
+    xml: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Defined {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedefineDomain:
+    name: str
+    xml: str
+    at_next_start: bool
+
+    @property
+    def sentence(self) -> str:
+        when = "; takes effect when it next starts" if self.at_next_start else ""
+        return f"Changed the definition of {self.name}{when}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartDomain:
+    name: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Started {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeDomain:
+    name: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Resumed {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShutdownDomain:
+    """Ask by the ACPI power button, then wait."""
+
+    name: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Shut down {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestroyDomain:
+    name: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Forced {self.name} off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndefineDomain:
+    name: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Removed the definition of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteDisk:
+    id: str
+
+    @property
+    def sentence(self) -> str:
+        return "Deleted a disk"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteSeed:
+    @property
+    def sentence(self) -> str:
+        return "Deleted the start-up data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteFile:
+    """A log, or what an interrupted copy left behind."""
+
+    file: str
+
+    @property
+    def sentence(self) -> str:
+        return "Deleted logs" if self.file.startswith(SERIAL_LOG) else "Deleted a left-over file"
+
+
+Op = (
+    FetchImage
+    | CreateDisk
+    | GrowDisk
+    | WriteSeed
+    | DefineDomain
+    | RedefineDomain
+    | StartDomain
+    | ResumeDomain
+    | ShutdownDomain
+    | DestroyDomain
+    | UndefineDomain
+    | DeleteDisk
+    | DeleteSeed
+    | DeleteFile
+)

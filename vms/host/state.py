@@ -1,0 +1,54 @@
+"""What is on a host of one VM: what the drivers observed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vms.host.layout import Layout
+from vms.host.spec import RunsUnder
+
+PowerState = Literal["running", "off", "paused", "crashed", "stopping"]
+_ACTIVE = frozenset({"running", "paused", "stopping"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainState:
+    """A domain as libvirt has it. `xml` is the persistent definition, empty when there is none.
+
+    `live_xml` is what runs now, empty when it is off.
+    """
+
+    state: PowerState
+    reason: str = ""
+    xml: str = ""
+    live_xml: str = ""
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in _ACTIVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmState:
+    """What there is of one VM on this host.
+
+    `files` holds the size in bytes of all in its folder by name (a disk's is its virtual size),
+    `seed` the digest of what is on the seed, `images` the sha256 of those already in the cache.
+    `accelerator` is what guests run under when the spec leaves it to the host.
+    """
+
+    layout: Layout
+    accelerator: RunsUnder
+    domain: DomainState | None = None
+    files: dict[str, int] = field(default_factory=dict)
+    seed: str = ""
+    images: frozenset[str] = frozenset()
+
+    @property
+    def power(self) -> PowerState:
+        return self.domain.state if self.domain else "off"
+
+    @property
+    def is_active(self) -> bool:
+        return self.domain is not None and self.domain.is_active
