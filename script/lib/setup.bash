@@ -89,7 +89,7 @@ debian_packages() {
     mapfile -t names < <(printf '%s\n' "$missing" | awk '{ print $1 }')
     quietly "reading the package lists" apt_get update
     keep_services_down
-    quietly "installing ${#names[@]} packages" apt_get install --yes --no-install-recommends "${names[@]}"
+    quietly "installing them" apt_get install --yes --no-install-recommends "${names[@]}"
     restore_policy
     disable_services "${names[@]}"
 }
