@@ -15,7 +15,7 @@ from kvmweb.host.config import HostPaths
 from kvmweb.host.files import locked
 from kvmweb.host.progress import Outcome, Report, Step
 from vms.host import check as specs
-from vms.host.drivers import seed, volumes
+from vms.host.drivers import images, seed, volumes
 from vms.host.drivers.domains import Domains
 from vms.host.layout import Layout
 from vms.host.ops import (
@@ -100,14 +100,14 @@ class VmReconciler:
     def observe(self, spec: VmSpec) -> VmState:
         """What there is of this VM."""
         layout = self.layout(spec.subject)
-        images = {disk.image.sha256 for disk in spec.disks if disk.image}
+        wanted = {disk.image.sha256 for disk in spec.disks if disk.image}
         return VmState(
             layout=layout,
             accelerator=self._accelerator() if spec.accelerator == "auto" else spec.accelerator,
             domain=self._domains.find(spec.subject),
             files=volumes.sizes(layout),
             seed=seed.read_digest(layout.seed),
-            images=frozenset(sha256 for sha256 in images if layout.image(sha256).exists()),
+            images=frozenset(sha256 for sha256 in wanted if layout.image(sha256).exists()),
         )
 
     def layout(self, subject: str) -> Layout:
@@ -163,7 +163,7 @@ class VmReconciler:
         match op:
             case FetchImage():
                 copying = f"Copying image {op.image.name}"
-                volumes.fetch_image(
+                images.fetch_image(
                     op.image,
                     layout,
                     lambda percent: report(

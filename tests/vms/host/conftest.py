@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.libvirtd import LibvirtHost, libvirt_host
+from vms.host.layout import Layout
 
 ROOT = Path(__file__).parents[3]
 BRIDGE = "kw1"
@@ -40,3 +41,8 @@ def host() -> Iterator[LibvirtHost]:
     with libvirt_host() as host:
         host.add_bridge(BRIDGE)
         yield host
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(folder=tmp_path / "disks" / "one", images=tmp_path / "images")
