@@ -229,7 +229,11 @@ class Forwards(Resource):
     filterset_class = ForwardFilter
 
     def shown(self, rows: ForwardQuerySet) -> ForwardQuerySet:
-        return rows.for_display().select_related("reservation__nic__vm", "public_address__host")
+        return (
+            rows.for_display()
+            .select_related("reservation__nic__vm")
+            .prefetch_related("public_address__host")
+        )
 
     @takes(NewForward, ForwardShown)
     @once

@@ -14,7 +14,7 @@ from kvmweb.core import names
 from kvmweb.core.access import User
 from kvmweb.core.choices import State
 from kvmweb.hosts.models import PORT_RANGE, Host, PublicAddress
-from kvmweb.jobs.models import Job
+from kvmweb.jobs.models import Job, heavy
 from kvmweb.jobs.subjects import Subject
 from kvmweb.projects.models import Project, seen_by, written_by
 
@@ -30,7 +30,8 @@ class NetworkQuerySet(models.QuerySet["Network"]):
 
     def for_display(self) -> Self:
         """With everything a list row, its state and its counts need, in one query."""
-        return self.select_related("host", "job", "project", "source_address").annotate(
+        rows = self.select_related("host", "job", "project", "source_address")
+        return rows.defer(*heavy("job")).annotate(
             vm_count=_count(Reservation.objects.filter(nic__isnull=False)),
             forward_count=_count(Forward.objects.all()),
         )
@@ -43,6 +44,12 @@ def _count(parts: models.QuerySet[Any]) -> Coalesce:
     own = parts.filter(network=models.OuterRef("pk"), present=True).order_by()
     count = own.values("network").annotate(count=models.Count("pk")).values("count")
     return Coalesce(models.Subquery(count), 0)
+
+
+def _network() -> models.Prefetch[str]:
+    """The network of parts with all that their state needs: once, however many parts it has."""
+    rows = Network.objects.select_related("host", "job", "project").defer(*heavy("job"))
+    return models.Prefetch("network", rows)
 
 
 class Network(Subject):
@@ -160,10 +167,10 @@ class Part(models.Model):
 class ReservationQuerySet(PartQuerySet["Reservation"]):
     def for_display(self) -> Self:
         """With their network's state and the forwards that lead to them."""
-        forwards = Forward.objects.filter(present=True).select_related("public_address")
-        return self.select_related(
-            "network__project", "network__host", "network__job"
-        ).prefetch_related(models.Prefetch("forwards", forwards, to_attr="open_forwards"))
+        forwards = Forward.objects.filter(present=True).prefetch_related("public_address")
+        return self.prefetch_related(
+            _network(), models.Prefetch("forwards", forwards, to_attr="open_forwards")
+        )
 
 
 class Reservation(Part):
@@ -198,9 +205,7 @@ class Reservation(Part):
 
 class ForwardQuerySet(PartQuerySet["Forward"]):
     def for_display(self) -> Self:
-        return self.select_related(
-            "network__project", "network__host", "network__job", "reservation", "public_address"
-        )
+        return self.select_related("reservation").prefetch_related(_network(), "public_address")
 
 
 class Forward(Part):

@@ -94,29 +94,17 @@ class VmShown(Shown):
     power_reason = serializers.CharField(help_text="Why it is in this state, if the host knows.")
     restart_needed = serializers.BooleanField(help_text="A change waits for the next start.")
     address = serializers.CharField(help_text="The address of the first NIC; may be empty.")
-    forwards = serializers.SerializerMethodField()
+    forwards = OpenPortShown(many=True, source="open_forwards")
     public_endpoint = serializers.SerializerMethodField(help_text="The first of them, or null.")
     public_endpoints = serializers.SerializerMethodField()
     job = serializers.UUIDField(source="job.uuid", allow_null=True, help_text="The newest job.")
     created_at = serializers.DateTimeField()
 
-    @extend_schema_field(OpenPortShown(many=True))
-    def get_forwards(self, vm: Vm) -> list[dict[str, Any]]:
-        return [dict(OpenPortShown(forward).data) for forward in _open_forwards(vm)]
-
     def get_public_endpoint(self, vm: Vm) -> str | None:
         return next(iter(self.get_public_endpoints(vm)), None)
 
     def get_public_endpoints(self, vm: Vm) -> list[str]:
-        return [forward.public_endpoint for forward in _open_forwards(vm)]
-
-
-def _open_forwards(vm: Vm) -> list[Forward]:
-    return [
-        forward
-        for reservation in vm.reservations
-        for forward in reservation.open_forwards  # type: ignore[attr-defined]
-    ]
+        return [forward.public_endpoint for forward in vm.open_forwards]
 
 
 class NetworkOfVm(Body):

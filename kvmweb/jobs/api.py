@@ -87,7 +87,8 @@ class Jobs(Resource):
     pagination_class = Newest
 
     def shown(self, rows: QuerySet[Job]) -> QuerySet[Job]:
-        return rows.select_related("project")
+        rows = rows.prefetch_related("project")
+        return rows.defer("payload", "traceback") if self.action == "list" else rows
 
     def get_serializer_class(self) -> type[serializers.Serializer[Any]]:
         return JobShown if self.action == "list" else JobWithSteps

@@ -47,6 +47,11 @@ class Status(models.TextChoices):
 UNFINISHED = (Status.QUEUED, Status.RUNNING)
 
 
+def heavy(path: str) -> list[str]:
+    """The columns of the job at `path` that can be large and that no list shows, to be deferred."""
+    return [f"{path}__payload", f"{path}__traceback"]
+
+
 class JobQuerySet(models.QuerySet["Job"]):
     def visible_to(self, user: User) -> Self:
         return self.filter(seen_by(user))
