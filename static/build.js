@@ -1,11 +1,13 @@
 // Bundles what the browser gets into static/dist: app.js, theme.js, app.css, the icon sprite, the favicon.
-import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const out = join(here, "dist");
+const dist = join(here, "dist");
+// Made beside and moved into place whole, so that a running panel never serves half of it.
+const out = join(here, `../node_modules/.dist-${process.pid}`);
 const outlines = join(here, "../node_modules/@tabler/icons/icons/outline");
 
 async function bundle() {
@@ -35,6 +37,7 @@ async function sprite() {
   await writeFile(join(out, "icons.svg"), svg);
 }
 
-await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 await Promise.all([bundle(), sprite(), cp(join(here, "img"), out, { recursive: true })]);
+await rm(dist, { recursive: true, force: true });
+await rename(out, dist);
