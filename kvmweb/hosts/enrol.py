@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from kvmweb.core.errors import Conflict, Invalid
+from kvmweb.core.locks import lock
 from kvmweb.host.files import write_durably
 from kvmweb.hosts.models import Host, PublicAddress
 
@@ -33,7 +34,7 @@ def enrol(name: str, *, address: str) -> Host:
     """
     wanted = _parse(address)
     with transaction.atomic():
-        host = Host.objects.select_for_update().filter(name=name).first() or _insert(name)
+        host = lock(Host.objects.filter(name=name)).first() or _insert(name)
         _give(host, wanted)
     return host
 
