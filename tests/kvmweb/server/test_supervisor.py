@@ -119,7 +119,7 @@ async def main():
     journal = Journal(folder / "log")
     journal.quiet = False
     supervisor = Supervisor(journal, Remnants(folder / "processes"))
-    stubborn = "trap 'echo told' TERM; echo up; while :; do sleep 0.05; done"
+    stubborn = "trap : TERM; echo up; while :; do sleep 0.05; done"
     supervisor.start(Program(name="plain", command=("sleep", "1000")))
     supervisor.start(Program(name="stubborn", command=("sh", "-c", stubborn)))
     await asyncio.Event().wait()
