@@ -8,6 +8,7 @@ without disturbing dnsmasq.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 
@@ -15,6 +16,8 @@ from networks.host.spec import NetworkSpec, ReservationSpec
 from networks.host.state import DhcpFile
 
 _DEFAULT_MTU = 1500
+# What `dhcp-host` takes for an order or for a lease time; such a guest has its name from its seed.
+_MEANS_MORE = re.compile(r"ignore|infinite|[0-9]+[smhdw]?", re.IGNORECASE)
 
 
 def dhcp_files(spec: NetworkSpec, resolvers: Iterable[str]) -> frozenset[DhcpFile]:
@@ -28,7 +31,7 @@ def dhcp_files(spec: NetworkSpec, resolvers: Iterable[str]) -> frozenset[DhcpFil
 def _host(bridge: str, reservation: ReservationSpec) -> DhcpFile:
     mac = reservation.mac.lower()
     parts = [mac, f"set:{bridge}", reservation.address]
-    if reservation.hostname:
+    if reservation.hostname and not _MEANS_MORE.fullmatch(reservation.hostname):
         parts.append(reservation.hostname)
     name = f"{bridge}.{mac.replace(':', '')}"
     return DhcpFile("hosts", name, ",".join(parts) + "\n")

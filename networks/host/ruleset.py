@@ -9,6 +9,11 @@ The ct mark of a connection is the number of its forward, 0 is none. Three sets 
   crash sees in the kernel that they still have to be.
 - `closed` holds the uplinks that forward only because we switched it on: what comes in there and
   is not for a network of ours is dropped, so the host does not become an open router.
+
+dnsmasq serves all networks and believes what a DHCP message says of its sender. So a guest's says
+what its frame says: the MAC and the address it names are written over with the guest's own, and
+what a relay would say is dropped. A forged message with a checksum loses its checksum's truth and
+is dropped by the host. `dhcp_rate` is filled by packets alone: a guest asks ten times a second.
 """
 
 from __future__ import annotations
@@ -39,6 +44,17 @@ _BASE_CHAINS: dict[tuple[Family, str], str] = {
     ("inet", "guest_in"): "type filter hook input priority -5",
     ("bridge", "pre"): "type filter hook prerouting priority -300",
 }
+
+# Fields of a DHCP message behind its UDP header (RFC 2131, section 2) that nft 1.0.6 has no names
+# for, and those of the headers before it, which a raw field can be set from only when raw too.
+_OP_HTYPE_HLEN = "@th,64,24"
+_CIADDR = "@th,160,32"
+_GIADDR = "@th,256,32"
+_CHADDR = "@th,288,48"
+_IP_SOURCE = "@nh,96,32"
+_ETHER_SOURCE = "@ll,48,48"
+_SHORTEST_DHCP = 8 + 236
+_RATE = "{ type ifname; size 65535; flags dynamic,timeout; timeout 1m; }"
 
 # Chains stand before those that jump to them only for the reader: all are made before any rule.
 _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
@@ -94,10 +110,29 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "ether type ip iifname . ether saddr . ip saddr @own4 goto guest4",
         "iifname . ether saddr != @own_mac counter drop",
         "ether type arp goto arp4",
-        "ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept",
+        "ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 goto dhcp_new4",
         "counter drop",
     ),
-    ("bridge", "guest4"): ("udp sport 67 counter drop", "accept"),
+    ("bridge", "guest4"): (
+        "udp sport 67 counter drop",
+        "udp dport 67 goto dhcp_own4",
+        "accept",
+    ),
+    ("bridge", "dhcp_new4"): (f"{_CIADDR} != 0 counter drop", "goto dhcp4"),
+    ("bridge", "dhcp_own4"): (
+        "ip frag-off & 0x3fff != 0 counter drop",
+        f"{_CIADDR} set {_IP_SOURCE}",
+        "goto dhcp4",
+    ),
+    ("bridge", "dhcp4"): (
+        "ip frag-off & 0x3fff != 0 counter drop",
+        f"udp length < {_SHORTEST_DHCP} counter drop",
+        f"{_OP_HTYPE_HLEN} != 0x010106 counter drop",
+        f"{_GIADDR} != 0 counter drop",
+        "update @dhcp_rate { iifname limit rate over 10/second burst 20 packets } counter drop",
+        f"{_CHADDR} set {_ETHER_SOURCE}",
+        "accept",
+    ),
     ("bridge", "arp4"): (
         "iifname . arp saddr ether @own_mac arp saddr ip 0.0.0.0 arp operation request accept",
         "iifname . arp saddr ether . arp saddr ip @own4 accept",
@@ -114,6 +149,7 @@ def skeleton() -> str:
     There is no `add table`: tables are made by netlink with flags nft 1.0.6 cannot say.
     """
     lines = [_add_set(family, name, kind) for (family, name), kind in SETS.items()]
+    lines.append(f"add set bridge {TABLE} dhcp_rate {_RATE}")
     lines += [_add_chain(family, name) for family, name in _RULES]
     lines += [f"flush chain {family} {TABLE} {name}" for family, name in _RULES]
     lines += [

@@ -2,7 +2,8 @@
 
 It reads a folder of hosts and a folder of options by inotify; what was removed or changed it
 forgets on SIGHUP only (dnsmasq(8), --dhcp-hostsdir). That a SIGHUP is due is on disk before the
-first removal. DNS is off: one instance would share one name space between tenants.
+first removal. DNS is off: one instance would share one name space between tenants. A guest is known
+by its MAC alone, which the firewall vouches for. Words go to syslog: guests can make it say a lot.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from kvmweb.core.names import BRIDGE_PREFIX
 from networks.host.state import DhcpFile, DhcpFolder
 
 _LEASE = "1h"
+_MOST_LEASES = 100_000
 _RANGES = (IPv4Network("10.0.0.0/8"), IPv4Network("172.16.0.0/12"), IPv4Network("192.168.0.0/16"))
 _FOLDERS: tuple[DhcpFolder, ...] = ("hosts", "opts")
 _SECONDS = 10
@@ -174,12 +176,13 @@ class Dhcp:
             f"--interface={BRIDGE_PREFIX}*",
             "--bind-dynamic",
             "--dhcp-authoritative",
+            "--dhcp-ignore-clid",
+            f"--dhcp-lease-max={_MOST_LEASES}",
             "--quiet-dhcp",
             f"--dhcp-hostsdir={self._folder / 'hosts'}",
             f"--dhcp-optsdir={self._folder / 'opts'}",
             f"--dhcp-leasefile={self._leases}",
             f"--pid-file={self._pid_file}",
-            f"--log-facility={self._folder / 'log'}",
         ]
         arguments += [
             f"--dhcp-range={block.network_address},static,{block.netmask},{_LEASE}"
