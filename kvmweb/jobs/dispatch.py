@@ -152,17 +152,8 @@ def _start(kind: SubjectKind, subject: Subject, job: Job) -> None:
         "kind": subject.kind,
         "spec": kind.build_spec(subject),
     }
-    append(
-        job,
-        [
-            (
-                now,
-                Step(
-                    key="dispatch", sentence=f"Waiting for host {destination.host}", state="running"
-                ),
-            )
-        ],
-    )
+    waiting = f"Waiting for host {destination.host}: {job.title}"
+    append(job, [(now, Step(key="dispatch", sentence=waiting, state="running"))])
     send(kind, subject, job)
 
 

@@ -65,7 +65,7 @@ def _taken(job: Job, steps: list[tuple[datetime, Step]]) -> list[tuple[datetime,
     own = job.events.exclude(key__startswith=INHERITED).exclude(key="dispatch")
     if not steps or own.exists():
         return steps
-    taken = Step(key="dispatch", sentence=f"Host {job.host_name} took the job")
+    taken = Step(key="dispatch", sentence=f"Host {job.host_name} took the job: {job.title}")
     return [(steps[0][0], taken), *steps]
 
 

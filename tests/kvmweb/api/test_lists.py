@@ -163,7 +163,8 @@ def test_a_job_says_what_it_is_about_and_each_step(alices: Program, actor: Actor
     network = create_network(actor, name="other")
     job = start_job(network.job)
     (step,) = alices.get(f"jobs/{job.uuid}/").data["steps"]
-    assert (step["sentence"], step["state"], step["seq"]) == ("Waiting for host h1", "running", 1)
+    assert step["sentence"] == "Waiting for host h1: Create network other"
+    assert (step["state"], step["seq"]) == ("running", 1)
     assert (step["percent"], step["duration_ms"]) == (None, None)
 
 

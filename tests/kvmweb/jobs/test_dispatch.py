@@ -125,9 +125,9 @@ def test_the_end_of_the_network_rings_for_the_vm(
 
 
 def test_a_vm_shows_its_networks_steps_as_its_first(new_vm: Vm) -> None:
-    start_job(only_network().job)
+    first = start_job(only_network().job)
     job = Job.objects.get(kind="vm")
-    assert [event.sentence for event in job.events.all()] == ["Waiting for host h1"]
+    assert [event.sentence for event in job.events.all()] == [f"Waiting for host h1: {first.title}"]
 
 
 def test_a_vm_fails_with_its_networks_reason(new_vm: Vm) -> None:

@@ -60,7 +60,7 @@ def test_steps_are_numbered_without_a_gap_and_renew_the_lease(running: Job) -> N
     assert [event.seq for event in running.events.all()] == [1, 2, 3, 4, 5]
     steps = fold(running.events.all())
     assert [(step.sentence, step.state) for step in steps] == [
-        ("Host h1 took the job", "done"),
+        (f"Host h1 took the job: {running.title}", "done"),
         ("Looked", "done"),
         ("Changed", "done"),
     ]
