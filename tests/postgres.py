@@ -50,7 +50,16 @@ def server() -> Iterator[str]:
         run(["initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync"])
         options = f"{OPTIONS} -k {sockets}"
         log = sockets / "log"
-        start = ["start", "-w", "-t", str(START_SECONDS), "-l", log, "-o", options]
+        start: list[str | Path] = [
+            "start",
+            "-w",
+            "-t",
+            str(START_SECONDS),
+            "-l",
+            log,
+            "-o",
+            options,
+        ]
         run(["pg_ctl", "-D", data, *start])
         try:
             yield f"postgres://{USER}@{quote(str(sockets), safe='')}/postgres"
