@@ -137,7 +137,7 @@ def _trial(image: Path, deadline: float) -> Found:
 def _guest(image: Path, accelerator: str, cpu: str) -> Iterator[subprocess.Popen[bytes]]:
     """A guest that ends with the block."""
     path = str(image).replace(",", ",,")
-    machine = ("-machine", f"pc,accel={accelerator},usb=off", "-cpu", cpu)
+    machine = ("-machine", f"q35,accel={accelerator},usb=off", "-cpu", cpu)
     qemu = subprocess.Popen(
         [*_QEMU, *machine, "-drive", f"file={path},format=qcow2,if=virtio,snapshot=on"],
         stdin=subprocess.DEVNULL,

@@ -173,7 +173,7 @@ def _wait(daemon: PrivateLibvirtd, seconds: float) -> None:
 def _refusal(uri: str) -> libvirt.libvirtError | None:
     try:
         connection = libvirt.open(uri)
-        connection.getDomainCapabilities(None, "x86_64", "pc", "qemu", 0)
+        connection.getDomainCapabilities(None, "x86_64", "q35", "qemu", 0)
         connection.close()
     except libvirt.libvirtError as error:
         return error

@@ -24,6 +24,7 @@ from kvmweb.host.progress import Outcome, Step, silent
 from tests.libvirtd import LibvirtHost
 from tests.vms.host.conftest import BRIDGE, ROOT
 from tests.vms.host.vm_cases import image_of, vm
+from vms.host.check import MOST_DISKS, MOST_NICS
 from vms.host.drivers.domains import Domains
 from vms.host.layout import Layout
 from vms.host.reconcile import VmReconciler
@@ -238,6 +239,18 @@ def test_a_second_disk_and_nic_come_and_go(blank: Vm) -> None:
     blank.must(power="off", force=True)
     assert not blank.layout.disk("data").exists()
     blank.must()
+
+
+def test_as_many_disks_and_nics_as_a_vm_may_have_find_a_place(blank: Vm) -> None:
+    nic = blank.spec().nics[0]
+    blank.must(
+        power="off",
+        disks=tuple(DiskSpec(id=f"d{number}", size_gib=1) for number in range(MOST_DISKS)),
+        nics=tuple(
+            replace(nic, tap=f"kt{number}", mac=f"52:54:00:00:02:{number:02x}")
+            for number in range(MOST_NICS)
+        ),
+    )
 
 
 @pytest.mark.parametrize(
