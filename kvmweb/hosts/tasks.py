@@ -6,13 +6,16 @@ Every message is opened with the key of the host that it says it comes from, or 
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Any
 
 from celery import shared_task
 from django.utils import timezone
 
 from kvmweb.core.envelope import Forged, open_, sender
+from kvmweb.core.errors import Invalid
 from kvmweb.hosts.models import Host
+from kvmweb.hosts.reported import parse_facts
 from kvmweb.jobs.record import record as record_job
 
 log = logging.getLogger(__name__)
@@ -50,5 +53,14 @@ def heartbeat(envelope: dict[str, Any]) -> None:
     now = timezone.now()
     changes: dict[str, Any] = {_SEEN[payload["process"]]: now}
     if payload["facts"] is not None:
-        changes |= {"facts": payload["facts"], "facts_at": now}
+        changes |= _facts(host, payload["facts"], now)
     Host.objects.filter(pk=host.pk).update(**changes)
+
+
+def _facts(host: Host, said: object, now: datetime) -> dict[str, Any]:
+    """The fields to change; facts that cannot be true leave those known before."""
+    try:
+        return {"facts": parse_facts(said), "facts_at": now}
+    except Invalid as error:
+        log.warning("facts of host %s dropped: %s", host, error.message)
+        return {}
