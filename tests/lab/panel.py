@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -33,9 +34,10 @@ class Panel:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: subprocess.Popen[str] | None = None
         self._env = {
             **os.environ,
-            "DJANGO_SETTINGS_MODULE": "kvmweb.settings.single",
+            "DJANGO_SETTINGS_MODULE": "tests.lab.settings",
             "KVMWEB_STATE": str(folder),
             "KVMWEB_SECRET_KEY": "only-for-the-lab",
             "KVMWEB_REDIS_URL": redis_url,
@@ -47,15 +49,14 @@ class Panel:
         self._env.pop("PYTEST_CURRENT_TEST", None)
 
     def start(self) -> None:
-        """Migrate, then start both processes and wait until the web answers."""
+        """Migrate, then start both processes; `wait` until the web answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.manage("migrate", "--verbosity", "0")
         self.manage("collectstatic", "--noinput", "--verbosity", "0")
         self.start_control()
-        self.start_web()
-
-    def start_web(self) -> None:
         self._spawn("web", "kvmweb.server.web", "127.0.0.1", str(self.port))
+
+    def wait(self) -> None:
         wait_until(self._answers, seconds=60, what="the web process")
 
     def start_control(self) -> None:
@@ -69,6 +70,9 @@ class Panel:
 
     def stop(self) -> None:
         """Ask all processes to end, and make sure of it."""
+        if self._commands is not None:
+            self._commands.communicate()
+            self._commands = None
         for process in self.processes.values():
             process.terminate()
         for process in self.processes.values():
@@ -80,12 +84,38 @@ class Panel:
         self.processes.clear()
 
     def manage(self, *arguments: str, **env: str) -> str:
-        """What `manage.py` prints for these arguments."""
-        return self._python("manage.py", *arguments, **env)
+        """What the manage.py command says."""
+        if self._commands is None:
+            self._commands = subprocess.Popen(
+                [sys.executable, "-m", "tests.lab.commands"],
+                env=self._env,
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert self._commands.stdin is not None
+        assert self._commands.stdout is not None
+        self._commands.stdin.write(json.dumps({"arguments": arguments, "env": env}) + "\n")
+        self._commands.stdin.flush()
+        answer = json.loads(self._commands.stdout.readline())
+        if "failed" in answer:
+            raise RuntimeError(f"{' '.join(arguments)}: {answer['failed']}")
+        return str(answer["said"])
 
     def run(self, module: str, *arguments: str) -> str:
         """What a Python module prints when run with the panel's settings."""
-        return self._python("-m", module, *arguments)
+        done = subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            env=self._env,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{module} {' '.join(arguments)}: {done.stderr or done.stdout}")
+        return done.stdout.strip()
 
     def sign_in(self, name: str) -> Callable[[str], str]:
         """A signed-in browser without script: it returns the page at a path."""
@@ -101,19 +131,6 @@ class Panel:
             return answer.text
 
         return page
-
-    def _python(self, *arguments: str, **env: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            env={**self._env, **env},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(arguments)}: {done.stderr or done.stdout}")
-        return done.stdout.strip()
 
     def add_operator(self, name: str) -> Client:
         """A new operator with PASSWORD, and a client with a token of theirs."""
@@ -151,7 +168,7 @@ class Panel:
             raise RuntimeError(f"the web process ended\n{self.logs()}")
         try:
             return requests.get(f"{self.url}/healthz", timeout=5).ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
 
@@ -214,6 +231,7 @@ def panel_of(lab: Lab) -> Iterator[Panel]:
             arguments = panel.enrol(host)
             for program in PROCESSES:
                 host.start(program, sys.executable, "-m", "kvmweb.host", program, *arguments)
+        panel.wait()
         yield panel
     finally:
         panel.stop()
