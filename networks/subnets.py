@@ -20,6 +20,8 @@ PROPOSED_FROM = IPv4Network("10.60.0.0/14")
 
 Taken = tuple[IPv4Network, str]
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
+# Nobody's, and those of our bridges (`names.bridge_mac`).
+_NO_GUESTS = ("00:00:00:00:00:00", "56:00:")
 
 
 def parse_subnet(text: str) -> IPv4Network:
@@ -111,7 +113,7 @@ def parse_address(text: str, subnet: IPv4Network) -> IPv4Address:
 def parse_mac(text: str) -> str:
     """A unicast MAC address in lower case with colons, or Invalid."""
     mac = text.strip().lower().replace("-", ":")
-    if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1:
+    if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1 or mac.startswith(_NO_GUESTS):
         raise Invalid(
             f"“{text[:40]}” is not a MAC address a guest can have.",
             field="mac",

@@ -26,6 +26,8 @@ from vms.guest import parse_ssh_keys, parse_user_data
 from vms.models import Disk, Image, Nic, Vm
 
 LARGEST_DISK_GIB = 16_384
+# In one request, whose transaction keeps everybody else's changes waiting.
+MOST_FORWARDS = 64
 # Asked of a host that has not said yet how much it has.
 LARGEST_MEMORY_MIB = 16 * 1024 * 1024
 
@@ -163,6 +165,12 @@ def _refuse_unfit(wanted: NewVm, owner: Project, host: Host, image: Image) -> st
     if owner.vms.filter(name=label, present=True).exists():
         raise Conflict(f"There is a VM “{label}” in this project.", field="name", code="name_taken")
     _refuse_size(host, wanted.vcpus, wanted.memory_mib, image)
+    if len(wanted.forwards) > MOST_FORWARDS:
+        raise Invalid(
+            f"A VM is made with at most {MOST_FORWARDS} forwards.",
+            field="forwards",
+            remedy="Add the others afterwards.",
+        )
     if wanted.disk_gib is not None:
         _refuse_disk(wanted.disk_gib, image)
     return label

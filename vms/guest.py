@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from kvmweb.core.errors import Invalid
 
 MOST_KEYS = 50
+# An RSA key of 16,384 bits has less than 3,000 characters.
+LONGEST_KEY = 8192
 # Of cloud-init's NoCloud data; larger would not fit other clouds either (EC2 allows 16 KiB).
 LARGEST_USER_DATA = 64 * 1024
 _KEY_TYPES = (
@@ -40,6 +42,8 @@ def parse_ssh_keys(keys: Sequence[str]) -> list[str]:
 
 def _refuse_bad_key(line: str) -> None:
     parts = line.split(None, 2)
+    if len(line) > LONGEST_KEY:
+        raise Invalid(f"A key has at most {LONGEST_KEY} characters.", field="ssh_keys")
     try:
         kind, blob = parts[0], base64.b64decode(parts[1], validate=True)
         length = int.from_bytes(blob[:4], "big")

@@ -114,11 +114,15 @@ class SpecStore(Generic[S]):
         log.error("spec_set_aside file=%s reason=%s", aside, reason)
 
     def _path(self, subject: str) -> Path:
-        try:
-            name = str(UUID(subject))
-        except ValueError as error:
-            raise Invalid(f"{subject!r} is not a subject's UUID", field="subject") from error
-        return self._folder / f"{name}.json"
+        return self._folder / f"{subject_name(subject)}.json"
+
+
+def subject_name(subject: str) -> str:
+    """`subject` as part of a file's name. Raises Invalid for what is not a UUID."""
+    try:
+        return str(UUID(subject))
+    except ValueError as error:
+        raise Invalid(f"{subject!r} is not a subject's UUID", field="subject") from error
 
 
 def _order(spec: Spec) -> tuple[int, int]:

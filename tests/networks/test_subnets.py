@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kvmweb.core import names
 from kvmweb.core.errors import Conflict, Invalid
 from networks import subnets
 from tests.refusals import result_of
@@ -120,3 +121,10 @@ def test_any_text_is_a_unicast_mac_or_refused(text: str) -> None:
         octets = bytes.fromhex(mac.replace(":", ""))
         assert len(octets) == 6
         assert not octets[0] & 1
+
+
+@pytest.mark.parametrize("mac", ["00:00:00:00:00:00", names.bridge_mac(7)])
+def test_nobodys_mac_and_a_bridges_are_refused(mac: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        subnets.parse_mac(mac)
+    assert caught.value.field == "mac"

@@ -18,6 +18,7 @@ from networks.models import Forward, Network, PortClaim, Reservation
 from tests.cast import FACTS, finish_job, missing
 from tests.refusals import refused
 from vms.actions import (
+    MOST_FORWARDS,
     NewForward,
     NewNetwork,
     NewVm,
@@ -155,6 +156,12 @@ BAD: list[tuple[dict[str, Any], Any, str, str]] = [
     ({"network": NewNetwork(name="no name")}, Invalid, "network.name", "invalid_name"),
     ({"network": NewNetwork(name="home")}, Conflict, "network.name", "name_taken"),
     ({"network": NewNetwork(name="n", mode="routed")}, Invalid, "network.mode", "invalid"),
+    (
+        {"forwards": [NewForward(target_port=80)] * (MOST_FORWARDS + 1)},
+        Invalid,
+        "forwards",
+        "invalid",
+    ),
     (
         {
             "network": NewNetwork(name="n", mode="isolated"),

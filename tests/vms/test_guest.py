@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kvmweb.core.errors import Invalid
 from tests.refusals import result_of
-from vms.guest import LARGEST_USER_DATA, MOST_KEYS, parse_ssh_keys, parse_user_data
+from vms.guest import LARGEST_USER_DATA, LONGEST_KEY, MOST_KEYS, parse_ssh_keys, parse_user_data
 
 pytestmark = pytest.mark.pure
 
@@ -51,6 +51,12 @@ def test_what_is_no_public_key_is_refused(text: str) -> None:
     with pytest.raises(Invalid) as caught:
         parse_ssh_keys([text])
     assert (caught.value.field, caught.value.code) == ("ssh_keys", "invalid_ssh_key")
+
+
+def test_a_key_longer_than_any_is_refused() -> None:
+    with pytest.raises(Invalid) as caught:
+        parse_ssh_keys([key(comment="x" * LONGEST_KEY)])
+    assert caught.value.field == "ssh_keys"
 
 
 def test_too_many_keys_are_refused() -> None:

@@ -19,7 +19,7 @@ from kvmweb.host.config import HostConfig, HostPaths
 from kvmweb.host.files import locked, patiently_locked
 from kvmweb.host.post import Outbox, Post
 from kvmweb.host.pulse import give_pulse
-from kvmweb.host.store import SpecStore
+from kvmweb.host.store import SpecStore, subject_name
 from kvmweb.host.work import Reconciler, Work, add_apply_task
 from vms.host.spec import VmSpec
 
@@ -39,8 +39,8 @@ def lock_file(paths: HostPaths) -> Path:
 
 
 def hold(paths: HostPaths, subject: str) -> AbstractContextManager[object]:
-    """Keep every other process of this host away from one VM."""
-    return locked(paths.run / "vm-jobs" / f"{subject}.lock")
+    """Keep every other process of this host away from one VM; raises Invalid for no UUID."""
+    return locked(paths.run / "vm-jobs" / f"{subject_name(subject)}.lock")
 
 
 def serve(config: HostConfig, make: Make) -> int:

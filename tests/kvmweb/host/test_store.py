@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvmweb.core.errors import Invalid
-from kvmweb.host.store import SpecStore
+from kvmweb.host.config import HostPaths
+from kvmweb.host.store import SpecStore, subject_name
 from networks.host.spec import NetworkSpec
 from vms.host.spec import VmSpec
+from vms.host.tasks import hold
 
 pytestmark = pytest.mark.pure
 
@@ -120,3 +122,12 @@ def test_vm_specs_are_kept_the_same_way(tmp_path: Path) -> None:
     store.accept(vm)
     assert store.present() == [vm]
     assert msgspec.json.decode((tmp_path / "vm" / f"{SUBJECT}.json").read_bytes())["epoch"] == 1
+
+
+@pytest.mark.parametrize("subject", ["../../etc/x", "/etc/x", "", "x\0"])
+def test_a_subject_that_is_no_uuid_names_no_file(tmp_path: Path, subject: str) -> None:
+    with pytest.raises(Invalid):
+        subject_name(subject)
+    with pytest.raises(Invalid):
+        hold(HostPaths.under(tmp_path / "state", tmp_path / "run"), subject)
+    assert list(tmp_path.rglob("*")) == []
