@@ -30,6 +30,10 @@ class Line:
         answer = await self._wire.receive_output(TIMEOUT)
         return answer["type"] == "websocket.accept", answer.get("code")
 
+    async def say(self, text: str) -> None:
+        """Send a text frame, as no page of ours does."""
+        await self._wire.send_input({"type": "websocket.receive", "text": text})
+
     async def message(self) -> Any:
         """The next message's JSON."""
         answer = await self._wire.receive_output(TIMEOUT)

@@ -23,6 +23,7 @@ from kvmweb.projects.models import Project
 
 ANONYMOUS = 4401
 STRANGER = 4404
+LONGEST_SEQ = 10
 
 
 class UserConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # Channels is untyped
@@ -51,8 +52,8 @@ class UserConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # Channel
         for group in self.groups_joined:
             await self.channel_layer.group_discard(group, self.channel_name)
 
-    async def receive_json(self, content: Any, **options: Any) -> None:
-        """Nothing is asked over a socket."""
+    async def receive(self, text_data: Any = None, bytes_data: Any = None, **options: Any) -> None:
+        """Nothing is asked over a socket, so nothing that comes is even read."""
 
     async def groups_for(self, user: User) -> list[str]:
         raise NotImplementedError
@@ -86,7 +87,7 @@ class JobConsumer(UserConsumer):
         uuid = self.scope["url_route"]["kwargs"]["uuid"]
         await database_sync_to_async(get_for)(user, Job, uuid)
         after = parse_qs(self.scope["query_string"].decode()).get("after", ["0"])[0]
-        self.seq = int(after) if after.isdecimal() else 0
+        self.seq = int(after) if after.isdecimal() and len(after) <= LONGEST_SEQ else 0
         self.status = ""
         return [job_group(uuid)]
 

@@ -8,9 +8,10 @@ from typing import Any
 from channels.auth import AuthMiddlewareStack
 from channels.db import database_sync_to_async
 from channels.routing import URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
+from channels.security.websocket import AllowedHostsOriginValidator, WebsocketDenier
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.urls import path
+from django.urls import path, re_path
 
 from kvmweb.jobs.consumers import EventsConsumer, JobConsumer
 from kvmweb.projects.actions import user_of_token
@@ -22,6 +23,7 @@ routes = URLRouter(
     [
         path("ws/jobs/<uuid:uuid>/", JobConsumer.as_asgi()),
         path("ws/events/", EventsConsumer.as_asgi()),
+        re_path(r"", WebsocketDenier.as_asgi()),
     ]
 )
 # A page of another site can open a socket with the user's cookie, so the origin is checked; it can
@@ -33,9 +35,19 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Sockets for browsers by session, for programs by `Authorization: Bearer …`."""
     header = dict(scope["headers"]).get(b"authorization", b"")
     if header[: len(BEARER)].lower() != BEARER:
-        await for_browsers(scope, receive, send)
+        app = for_browsers if _is_our_page(dict(scope["headers"])) else WebsocketDenier.as_asgi()
+        await app(scope, receive, send)
         return
     secret = header[len(BEARER) :].decode("latin-1").strip()
     found = await database_sync_to_async(user_of_token)(secret)
     user = found[0] if found else AnonymousUser()
     await routes({**scope, "user": user, "token": secret}, receive, send)
+
+
+def _is_our_page(headers: dict[bytes, bytes]) -> bool:
+    """Whether the socket's page came from the panel's own port: guests may serve pages on others
+    of the same host, and cookies know no ports.
+    """
+    origin = headers.get(b"origin", b"").decode("latin-1").lower()
+    host = headers.get(b"host", b"").decode("latin-1").lower()
+    return origin.partition("://")[2] == host or origin in settings.CSRF_TRUSTED_ORIGINS

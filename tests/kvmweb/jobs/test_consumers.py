@@ -185,3 +185,28 @@ async def test_who_was_switched_off_is_cut_off(job: Job, alice: User) -> None:
 def _end_sessions() -> None:
 
     Session.objects.filter().delete()
+
+
+@pytest.mark.parametrize(
+    "origin", [b"http://localhost:20000", b"null", b"", b"localhost", b"http://[broken"]
+)
+async def test_a_page_on_another_port_opens_no_socket(job: Job, alice: User, origin: bytes) -> None:
+    """A guest's page is on the same host by a forward, and gets the panel's cookie sent along."""
+    cookie = await sync_to_async(cookie_of)(alice)
+    line = socket(f"/ws/jobs/{job.uuid}/", (b"origin", origin), cookie)
+    assert not (await line.connect())[0]
+
+
+async def test_a_socket_at_no_address_is_refused(alice: User) -> None:
+    line = await browser("/ws/nothing/", alice)
+    assert not (await line.connect())[0]
+
+
+async def test_words_from_the_other_end_change_nothing(job: Job, alice: User) -> None:
+    line = await browser(f"/ws/jobs/{job.uuid}/?after={'9' * 5000}", alice)
+    assert (await line.connect())[0]
+    await line.messages(4)
+    for text in ("garbage", "[]", "[" * 20_000):
+        await line.say(text)
+    assert await line.is_quiet()
+    await line.hang_up()
