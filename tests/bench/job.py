@@ -22,6 +22,8 @@ LISTS = 15
 MANY = 500
 DEADLINE = 120.0
 PAUSE = 0.01
+CONNECT = 0.1
+ANSWER = 0.5
 
 
 def figures() -> Iterator[Figure]:
@@ -104,8 +106,11 @@ def _until_page(address: str, port: int) -> None:
 
 
 def _page(address: str, port: int) -> bool:
+    """A guest that is not there yet lets a SYN go unanswered, so connecting is given up soon."""
+    connection = http.client.HTTPConnection(address, port, timeout=CONNECT)
     try:
-        connection = http.client.HTTPConnection(address, port, timeout=0.5)
+        connection.connect()
+        connection.sock.settimeout(ANSWER)
         connection.request("GET", "/")
         return connection.getresponse().status == http.client.OK
     except (OSError, http.client.HTTPException):
