@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any, TypedDict
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404
 from rest_framework import exceptions, status
 from rest_framework.response import Response
@@ -21,6 +21,12 @@ from kvmweb.core.errors import KvmwebError
 log = logging.getLogger(__name__)
 
 SIGN_IN = "Send “Authorization: Bearer …” with a token, or sign in."
+
+
+class TooLarge(exceptions.APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+    default_detail = "The body is too large."
 
 
 class Problem(TypedDict):
@@ -42,6 +48,10 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
         error = exceptions.NotFound("There is nothing at this address.")
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
+    elif isinstance(error, RequestDataTooBig):
+        error = TooLarge()
+    elif isinstance(error, RecursionError):
+        error = exceptions.ParseError("The body is nested too deeply.")
     if isinstance(error, exceptions.ValidationError):
         return _invalid(list(flatten(error.detail)))
     if isinstance(error, exceptions.APIException):
@@ -52,6 +62,8 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
 
 
 def _problem(code: str, message: str, field: str = "", remedy: str = "") -> Problem:
+    # What was sent may be quoted, and need not be text that can be sent back.
+    message, field = (text.encode(errors="replace").decode() for text in (message, field))
     return {"code": code, "message": message, "field": field, "remedy": remedy}
 
 

@@ -189,6 +189,24 @@ def test_what_is_not_json_is_refused(alices: Program) -> None:
     assert (answer.status_code, answer.data["code"]) == (400, "parse_error")
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ('{"name": "n", "mode": "\\ud800"}', 400, "invalid_choice"),
+        ('{"name": "n", "\\ud800": 1}', 400, "unknown_field"),
+        ("[" * 100_000, 400, "parse_error"),
+        ('{"name": "' + "n" * (3 << 20) + '"}', 413, "too_large"),
+    ],
+    ids=["half a character", "in a name", "deep", "large"],
+)
+def test_json_that_is_hard_to_take_is_refused(
+    alices: Program, body: str, status: int, code: str
+) -> None:
+    answer = alices.client.post("/api/v1/networks/", body, content_type="application/json")
+    assert (answer.status_code, answer.data["code"]) == (status, code)
+    answer.content.decode()
+
+
 def test_too_many_requests_say_when_to_come_back(alices: Program, settings: Any) -> None:
     settings.KVMWEB_API_RATE = "2/min"
     statuses = [alices.get("vms/").status_code for _ in range(3)]
