@@ -11,9 +11,9 @@ from networks.host.state import DhcpFile
 
 _LISTED = 3
 _SETTINGS = {
-    ("ipv6/disable_ipv6", "1"): "Switched IPv6 off on {}",
-    ("ipv6/accept_ra", "0"): "Told {} to ignore routers of others",
-    ("ipv4/forwarding", "1"): "Let {} forward packets of guests",
+    ("ipv6/disable_ipv6", "1"): "Switched IPv6 off on bridge {}",
+    ("ipv6/accept_ra", "0"): "Made bridge {} ignore what routers announce",
+    ("ipv4/forwarding", "1"): "Let bridge {} pass on packets of guests",
 }
 
 
@@ -74,7 +74,7 @@ class AddAddress:
 
     @property
     def sentence(self) -> str:
-        return f"Gave {self.bridge} the address {self.address}"
+        return f"Gave bridge {self.bridge} the address {self.address}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class RemoveAddress:
 
     @property
     def sentence(self) -> str:
-        return f"Took the address {self.address} from {self.bridge}"
+        return f"Took the address {self.address} from bridge {self.bridge}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class BringUp:
 
     @property
     def sentence(self) -> str:
-        return f"Switched {self.bridge} on"
+        return f"Switched bridge {self.bridge} on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class EnableForwarding:
 
     @property
     def sentence(self) -> str:
-        return f"Let {self.interface} forward packets of guests"
+        return f"Let uplink {self.interface} pass on packets of guests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +133,8 @@ class ChangeElements:
             _forwards("Closed", self.remove - self.add),
             _forwards("Opened", self.add - self.remove),
             _sources(self.add),
-            _ports("Bound", self.add),
-            _ports("Released", self.remove - self.add),
+            _ties("Tied", "to", self.add),
+            _ties("Freed", "from", self.remove - self.add),
             _counters(self.add),
         ]
         said = [part for part in parts if part] or ["Updated the rules of the network"]
@@ -172,7 +172,7 @@ class AttachPort:
 
     @property
     def sentence(self) -> str:
-        return f"Attached guest port {self.port} to {self.bridge}"
+        return f"Plugged guest port {self.port} into bridge {self.bridge}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +259,7 @@ def _forwards(verb: str, elements: Iterable[Element]) -> str:
     if len(changed) > _LISTED:
         return f"{verb} {len(changed)} port forwards"
     lines = [
-        f"{protocol} {public}:{port} to {address}:{target}"
+        f"{protocol.upper()} {public}:{port} to {address}:{target}"
         for (public, protocol, port), (address, target) in changed
     ]
     return f"{verb} {', '.join(lines)}" if lines else ""
@@ -268,15 +268,17 @@ def _forwards(verb: str, elements: Iterable[Element]) -> str:
 def _sources(elements: Iterable[Element]) -> str:
     for element in elements:
         if element.name == "snat4":
-            return f"Guests of {element.key[0]} go out as {element.value[0]}"
+            return f"Guests of bridge {element.key[0]} go out as {element.value[0]}"
         if element.name == "masq":
-            return f"Guests of {element.key[0]} go out with the address of the host"
+            return f"Guests of bridge {element.key[0]} go out with the address of the host"
     return ""
 
 
-def _ports(verb: str, elements: Iterable[Element]) -> str:
+def _ties(verb: str, preposition: str, elements: Iterable[Element]) -> str:
+    """Guests that may send from their own address alone."""
     count = sum(element.name == "own4" for element in elements)
-    return f"{verb} {_count(count, 'guest port', 'guest ports')}" if count else ""
+    addresses = "its address" if count == 1 else "their addresses"
+    return f"{verb} {_count(count, 'guest', 'guests')} {preposition} {addresses}" if count else ""
 
 
 def _counters(elements: frozenset[Element]) -> str:

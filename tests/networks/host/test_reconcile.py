@@ -321,8 +321,8 @@ def test_steps_are_sentences_for_people(lab: Lab) -> None:
     lab.apply(with_forwards(spec, forward(1, 1, spec.reservations[0])))
     sentences = [step.sentence for step in lab.steps]
     assert "Created bridge kw1" in sentences
-    assert "Gave kw1 the address 10.61.0.1/24" in sentences
-    assert any(f"Opened tcp {PUBLIC}:8080 to 10.61.0.2:80" in sentence for sentence in sentences)
+    assert "Gave bridge kw1 the address 10.61.0.1/24" in sentences
+    assert any(f"Opened TCP {PUBLIC}:8080 to 10.61.0.2:80" in sentence for sentence in sentences)
     assert len({step.key for step in lab.steps}) == len(lab.steps)
     assert max(len(step.key) for step in lab.steps) <= 100
 

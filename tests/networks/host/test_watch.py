@@ -47,9 +47,12 @@ def watched(lab: Lab, *numbers: int) -> Iterator[tuple[NetworkReconciler, list[D
     ("damage", "sentence"),
     [
         (("ip", "link", "delete", "kw1"), "Created bridge kw1"),
-        (("ip", "address", "flush", "dev", "kw1"), "Gave kw1 the address 10.61.0.1/24"),
-        (("ip", "link", "set", "kw1", "down"), "Switched kw1 on"),
-        (("sysctl", "-q", "net.ipv4.conf.up0.forwarding=0"), "Let up0 forward packets of guests"),
+        (("ip", "address", "flush", "dev", "kw1"), "Gave bridge kw1 the address 10.61.0.1/24"),
+        (("ip", "link", "set", "kw1", "down"), "Switched bridge kw1 on"),
+        (
+            ("sysctl", "-q", "net.ipv4.conf.up0.forwarding=0"),
+            "Let uplink up0 pass on packets of guests",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
