@@ -22,7 +22,7 @@ class NetworkForm(ActionForm):
     ipv4_subnet = forms.CharField(
         label="IPv4 subnet",
         required=False,
-        help_text="A private subnet in CIDR form. This one is free; empty takes a free one.",
+        help_text="A private subnet in CIDR form. Empty takes a free one.",
     )
     project = forms.ChoiceField(required=False)
 
@@ -51,7 +51,7 @@ class ForwardForm(ActionForm):
     target_port = PortField(label="Port of the VM", initial=80)
     protocol = forms.ChoiceField(choices=Forward.Protocol.choices)
     public_port = PortField(
-        required=False, help_text="Empty takes the one proposed, or the next free one."
+        required=False, help_text="Empty takes a free one, such as the one shown."
     )
     note = forms.CharField(required=False, max_length=200, help_text="What is it for?")
 

@@ -22,6 +22,12 @@ class Door:
     url: str = ""
 
     @property
+    def shown(self) -> str:
+        """The endpoint, with its protocol where one would not guess it."""
+        udp = " UDP" if self.forward.protocol == Forward.Protocol.UDP else ""
+        return f"{self.forward.public_endpoint}{udp}"
+
+    @property
     def is_link(self) -> bool:
         return bool(self.url)
 

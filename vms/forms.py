@@ -61,13 +61,14 @@ class NewVmForm(ActionForm):
     network = forms.ChoiceField()
     network_name = NameField(label="Name of the new network", required=False)
     ipv4_subnet = forms.CharField(
-        label="IPv4 subnet", required=False, help_text="Free now. Empty takes a free one."
+        label="IPv4 subnet", required=False, help_text="Empty takes a free one."
     )
     ssh_keys = forms.CharField(
         label="SSH public keys",
         required=False,
         widget=forms.Textarea(attrs={"rows": 3, "class": "mono", "spellcheck": "false"}),
-        help_text="One a line, as in ~/.ssh/id_ed25519.pub. They open the image's user.",
+        help_text="One a line, as in ~/.ssh/id_ed25519.pub. They open the image's user; "
+        "without one, nobody can log in by SSH unless user-data sets a password.",
     )
     user_data = forms.CharField(
         label="User-data",

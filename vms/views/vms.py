@@ -63,7 +63,9 @@ def _network_choices(networks: list[Network]) -> list[Choice]:
 def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = _context(request, uuid, "overview")
     found: Vm = context["vm"]
-    context["doors"] = doors_of(found)
+    context["doors"] = doors = doors_of(found)
+    keyless = not found.ssh_keys and not found.user_data
+    context["needs_key"] = keyless and any(door.kind == "ssh" for door in doors)
     context["steps"] = fold(found.job.events.order_by("seq")) if found.job else []
     if context["may_write"]:
         context |= _forward_form(found)

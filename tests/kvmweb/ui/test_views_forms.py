@@ -212,3 +212,28 @@ def test_a_new_size_waits_for_the_next_start(browser: Client, vm: Vm) -> None:
     assert browser.post(address, {"vcpus": "2", "memory_mib": "1024"}).status_code == 302
     vm.refresh_from_db()
     assert (vm.vcpus, vm.memory_mib) == (2, 1024)
+
+
+def test_a_door_without_a_key_says_that_nobody_can_log_in(browser: Client, vm: Vm) -> None:
+    said = "nobody can log in by SSH"
+    assert said in browser.get(f"/vms/{vm.uuid}/").content.decode()
+    vm.ssh_keys = ["ssh-ed25519 AAAA alice"]
+    vm.save()
+    assert said not in browser.get(f"/vms/{vm.uuid}/").content.decode()
+
+
+def test_a_udp_door_says_so_in_the_list(browser: Client, vm: Vm) -> None:
+    reservation = Reservation.objects.get()
+    browser.post(
+        "/forwards/new/",
+        {"reservation": str(reservation.uuid), "target_port": "7", "protocol": "udp"},
+    )
+    assert "198.51.100.11:20000 UDP" in browser.get("/vms/").content.decode()
+
+
+def test_a_vm_that_is_being_started_offers_no_second_start(browser: Client, vm: Vm) -> None:
+    button = 'value="start"'
+    Vm.objects.update(power_state="off", power=Vm.Power.OFF)
+    assert button in browser.get(f"/vms/{vm.uuid}/").content.decode()
+    browser.post(f"/vms/{vm.uuid}/power/", {"power": "start"})
+    assert button not in browser.get(f"/vms/{vm.uuid}/").content.decode()
