@@ -78,11 +78,11 @@ def copy(text: object, shown: object = "") -> SafeString:
 
 @register.filter
 def duration(milliseconds: object) -> str:
-    """A length of time with the unit that suits it; empty while it has none."""
-    if not isinstance(milliseconds, int):
+    """A length of time with the unit that suits it; empty where none was measured."""
+    if not isinstance(milliseconds, int) or milliseconds <= 0:
         return ""
     if milliseconds < 1000:
-        return f"{max(0, milliseconds)} ms"
+        return f"{milliseconds} ms"
     if milliseconds < 60_000:
         return f"{milliseconds / 1000:.1f} s"
     minutes, rest = divmod(round(milliseconds / 1000), 60)
@@ -94,6 +94,8 @@ def mib(amount: int | None) -> str:
     """Mebibytes with the unit that suits them."""
     if amount is None:
         return "unknown"
+    if amount >= 10_240:
+        return f"{round(amount / 1024, 1):g} GiB"
     return f"{amount / 1024:g} GiB" if amount >= 1024 and amount % 256 == 0 else f"{amount} MiB"
 
 
