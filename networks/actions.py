@@ -19,7 +19,7 @@ from kvmweb.core.locks import lock
 from kvmweb.core.text import parse_label
 from kvmweb.hosts.facts import choose_host, taken_networks
 from kvmweb.hosts.models import Host, PublicAddress
-from kvmweb.jobs.actions import repair
+from kvmweb.jobs.actions import check, repair
 from kvmweb.jobs.dispatch import request
 from kvmweb.jobs.models import Job
 from kvmweb.projects.actions import Actor, audit, project_for
@@ -138,6 +138,13 @@ def delete_network(actor: Actor, uuid: UUID | str) -> Network:
         job = request(actor, network, f"Delete network {network}")
         audit(actor, "network.delete", network, project=network.project, job=job.uuid)
     return network
+
+
+def check_network(actor: Actor, uuid: UUID | str) -> Job:
+    """Have the host say what a repair would do to this network; nothing is changed."""
+    with transaction.atomic():
+        network = get_for(actor.user, Network, uuid, write=True)
+        return check(actor, Network.kind, network.uuid, title=f"Check network {network}")
 
 
 def repair_network(actor: Actor, uuid: UUID | str) -> Job:

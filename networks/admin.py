@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 
 from kvmweb.projects.operators import Button, OperatorAdmin
-from networks.actions import repair_network
+from networks.actions import check_network, repair_network
 from networks.models import Forward, Network, PortClaim, Reservation
 
 
@@ -21,6 +21,7 @@ class StateColumn:
 class NetworkAdmin(StateColumn, OperatorAdmin):
     page = "network"
     buttons = (
+        Button("check", "Check", lambda actor, network: check_network(actor, network.uuid)),
         Button("repair", "Repair", lambda actor, network: repair_network(actor, network.uuid)),
     )
     list_display = ("name", "project", "host", "ipv4_subnet", "mode", "state_label", "created_at")

@@ -16,6 +16,7 @@ from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of
 from kvmweb.core.errors import Invalid, KvmwebError
+from kvmweb.jobs.api import JobWithSteps, started
 from networks import actions
 from networks.models import (
     Forward,
@@ -91,6 +92,14 @@ class Networks(Resource):
     def destroy(self, request: Request, uuid: UUID) -> Response:
         """Delete a network that no VM uses, with its reservations and forwards."""
         return self.accepted(actions.delete_network(actor_of(request), uuid))
+
+    @starts(JobWithSteps)
+    @action(detail=True, methods=["post"])
+    @once
+    def check(self, request: Request, uuid: UUID) -> Response:
+        """Have the host say what a repair would do to the network; nothing is changed."""
+        self.body(Nothing)
+        return started(self, actions.check_network(actor_of(request), uuid))
 
     @starts(NetworkShown)
     @action(detail=True, methods=["post"])

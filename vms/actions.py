@@ -15,7 +15,7 @@ from kvmweb.core.locks import lock
 from kvmweb.core.text import parse_label
 from kvmweb.hosts.facts import choose_host, total_cpus, total_memory_mib
 from kvmweb.hosts.models import Host, PublicAddress
-from kvmweb.jobs.actions import repair
+from kvmweb.jobs.actions import check, repair
 from kvmweb.jobs.dispatch import request
 from kvmweb.jobs.models import Job
 from kvmweb.projects.actions import Actor, audit, project_for
@@ -292,6 +292,13 @@ def what_goes(vm: Vm) -> dict[str, int]:
     disks = vm.disks.aggregate(total=Sum("size_gib"))
     forwards = Forward.objects.filter(reservation__nic__vm=vm, present=True).count()
     return {"disks": vm.disks.count(), "disk_gib": disks["total"] or 0, "forwards": forwards}
+
+
+def check_vm(actor: Actor, uuid: UUID | str) -> Job:
+    """Have the host say what a repair would do to this VM; nothing is changed."""
+    with transaction.atomic():
+        vm = get_for(actor.user, Vm, uuid, write=True)
+        return check(actor, Vm.kind, vm.uuid, title=f"Check VM {vm}")
 
 
 def repair_vm(actor: Actor, uuid: UUID | str) -> Job:

@@ -9,7 +9,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from kvmweb.projects.operators import Button, OperatorAdmin, OperatorInline
-from vms.actions import repair_vm
+from vms.actions import check_vm, repair_vm
 from vms.models import Disk, Image, Nic, Vm
 
 
@@ -46,7 +46,10 @@ class VmAdmin(OperatorAdmin):
 
     page = "vm"
     hidden = ("user_data",)
-    buttons = (Button("repair", "Repair", lambda actor, vm: repair_vm(actor, vm.uuid)),)
+    buttons = (
+        Button("check", "Check", lambda actor, vm: check_vm(actor, vm.uuid)),
+        Button("repair", "Repair", lambda actor, vm: repair_vm(actor, vm.uuid)),
+    )
     list_display = ("name", "project", "host", "vcpus", "memory_mib", "state_label", "created_at")
     list_select_related = ("project", "host", "job")
     list_filter = ("host", "power", "power_state", "present")

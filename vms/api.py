@@ -17,6 +17,7 @@ from kvmweb.api.fields import Body, Filters, Nothing, PortField, Shown, StateFie
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of
+from kvmweb.jobs.api import JobWithSteps, started
 from networks.models import Forward, Network
 from vms import actions
 from vms.models import Image, Vm
@@ -243,6 +244,14 @@ class Vms(Resource):
     def _power(self, request: Request, uuid: UUID, power: str, *, force: bool = False) -> Response:
         self.body(Nothing)
         return self.accepted(actions.set_power(actor_of(request), uuid, power, force=force))
+
+    @starts(JobWithSteps)
+    @action(detail=True, methods=["post"])
+    @once
+    def check(self, request: Request, uuid: UUID) -> Response:
+        """Have the host say what a repair would do to the VM; nothing is changed."""
+        self.body(Nothing)
+        return started(self, actions.check_vm(actor_of(request), uuid))
 
     @starts(VmShown)
     @action(detail=True, methods=["post"])

@@ -56,19 +56,21 @@ class Reconciler(Protocol[S_contra]):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What the panel sends: one attempt at bringing one spec to this host."""
+    """What the panel sends: one attempt at bringing one spec to this host, or at comparing it."""
 
     job: str
     kind: str
     attempt: int
     spec: msgspec.Raw
+    only_check: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work(Generic[S]):
     """How jobs of one kind are done on this host.
 
-    `apply` is the reconciler's; `hold` keeps everybody else away from a subject meanwhile.
+    `apply` and `check` are the reconciler's; `hold` keeps everybody else away from a subject
+    meanwhile.
     """
 
     config: HostConfig
@@ -76,6 +78,7 @@ class Work(Generic[S]):
     spec_type: type[S]
     store: SpecStore[S]
     apply: Callable[[S, Report], Outcome]
+    check: Callable[[S], Sequence[Op]]
     send: Send
     outbox: Outbox
     hold: Callable[[str], AbstractContextManager[object]] = nullcontext
@@ -125,7 +128,7 @@ class Work(Generic[S]):
             spec = msgspec.json.decode(order.spec, type=self.spec_type)
             generation = spec.generation
             with self.hold(spec.subject):
-                outcome = self._applied(spec, report)
+                outcome = (self._checked if order.only_check else self._applied)(spec, report)
         except KvmwebError as error:
             return _failed(generation, error), error.retry
         except Exception as error:
@@ -138,6 +141,15 @@ class Work(Generic[S]):
         if newest is not spec:
             return Outcome(ok=True, generation=newest.generation)
         return self.apply(spec, report)
+
+    def _checked(self, spec: S, report: Report) -> Outcome:
+        """Tell what applying this spec would do, and do nothing."""
+        missing = [op.sentence for op in self.check(spec)]
+        for number, sentence in enumerate(missing, start=1):
+            report(Step(key=f"check-{number}", sentence=f"A repair would do this: {sentence}"))
+        if not missing:
+            report(Step(key="check", sentence="All is on the host as it should be"))
+        return Outcome(ok=True, generation=0, observed={"missing": missing})
 
 
 def add_apply_task(app: Celery, name: str, work: Callable[[], Work[S]]) -> None:

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict, NotFound
-from kvmweb.jobs.dispatch import request
+from kvmweb.jobs.dispatch import request, request_check
 from kvmweb.jobs.models import Job
 from kvmweb.jobs.subjects import Subject, kind_named, locked
 from kvmweb.projects.actions import Actor, audit
@@ -22,7 +22,22 @@ def retry_job(actor: Actor, uuid: UUID | str) -> Job:
         old = get_for(actor.user, Job, uuid, write=True)
         if not old.is_finished:
             raise Conflict(f"“{old.title}” is still {old.get_status_display().lower()}.")
+        if old.only_checks:
+            return check(actor, old.kind, old.subject, title=old.title)
         return repair(actor, old.kind, old.subject, title=old.title)
+
+
+def check(actor: Actor, kind_name: str, uuid: UUID, *, title: str) -> Job:
+    """Have a subject's host say what a repair would do there; nothing is changed.
+
+    Runs in the caller's transaction, after the caller's access check.
+    """
+    subject = locked(kind_named(kind_name), uuid)
+    if subject is None:
+        raise NotFound(f"This {kind_name} is gone.")
+    job = request_check(actor, subject, title)
+    audit(actor, f"{kind_name}.check", subject, project=job.project, job=job.uuid)
+    return job
 
 
 def repair(actor: Actor, kind_name: str, uuid: UUID, *, title: str) -> Job:

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import serializers
+from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,7 +17,7 @@ from kvmweb.api.fields import Filters, Nothing, Shown
 from kvmweb.api.once import once
 from kvmweb.api.pagination import Newest
 from kvmweb.api.schema import starts
-from kvmweb.api.views import Resource, actor_of
+from kvmweb.api.views import Resource, actor_of, job_url
 from kvmweb.core.access import is_operator
 from kvmweb.jobs.actions import retry_job
 from kvmweb.jobs.models import Job, Status
@@ -52,6 +52,7 @@ class JobShown(Shown):
     code = serializers.CharField(help_text="Why it failed, for programs.")
     message = serializers.CharField(help_text="Why it failed, for people.")
     remedy = serializers.CharField(help_text="What to do about it.")
+    only_checks = serializers.BooleanField(help_text="It compares and changes nothing.")
     attempt = serializers.IntegerField()
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
@@ -68,6 +69,12 @@ class JobWithSteps(JobShown):
 
     def get_traceback(self, job: Job) -> str:
         return job.traceback if is_operator(self.context["request"].user) else ""
+
+
+def started(view: Resource, job: Job) -> Response:
+    """202 and a job that is no object's newest: its own answer."""
+    data = JobWithSteps(job, context=view.get_serializer_context()).data
+    return Response(data, status.HTTP_202_ACCEPTED, headers={"Location": job_url(job)})
 
 
 class JobFilter(Filters):

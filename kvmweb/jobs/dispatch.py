@@ -41,17 +41,8 @@ def request(actor: Actor | None, subject: Subject, title: str) -> Job:
     is already queued is joined: it will carry this change too. The host is told after the commit.
     """
     subject.generation += 1
-    job = Job.objects.of(subject.kind, subject.uuid).filter(status=Status.QUEUED).first()
-    if job is None:
-        job = Job.objects.create(
-            project=getattr(subject, "project", None),
-            kind=subject.kind,
-            subject=subject.uuid,
-            subject_name=str(subject)[:255],
-            title=title[:255],
-            requested_by=actor.user if actor else None,
-        )
-    elif not subject.present:
+    job = _queued(actor, subject, title, only_checks=False)
+    if not subject.present:
         job.title = title[:255]
         job.save(update_fields=["title"])
     subject.job = job
@@ -62,6 +53,32 @@ def request(actor: Actor | None, subject: Subject, title: str) -> Job:
     ring_after_commit(subject.kind, subject.uuid)
     notify.after_commit(job)
     return job
+
+
+def request_check(actor: Actor, subject: Subject, title: str) -> Job:
+    """A job that compares the host with what should be there and changes nothing.
+
+    Call it with the subject's row locked.
+    """
+    job = _queued(actor, subject, title, only_checks=True)
+    ring_after_commit(subject.kind, subject.uuid)
+    notify.after_commit(job)
+    return job
+
+
+def _queued(actor: Actor | None, subject: Subject, title: str, *, only_checks: bool) -> Job:
+    """The subject's queued job of this sort, made if there is none."""
+    waiting = {"status": Status.QUEUED, "only_checks": only_checks}
+    job = Job.objects.of(subject.kind, subject.uuid).filter(**waiting).first()
+    return job or Job.objects.create(
+        project=getattr(subject, "project", None),
+        kind=subject.kind,
+        subject=subject.uuid,
+        subject_name=str(subject)[:255],
+        title=title[:255],
+        only_checks=only_checks,
+        requested_by=actor.user if actor else None,
+    )
 
 
 def ring_after_commit(kind: str, uuid: UUID) -> None:
@@ -77,29 +94,27 @@ def _ring(kind: str, uuid: UUID) -> None:
 
 
 def sync(kind_name: str, uuid: UUID | str) -> None:
-    """Start the subject's queued job if none runs and all it waits for is there.
+    """Start the subject's queued jobs where none of their sort runs and all they wait for is there.
 
-    Send it after the commit.
+    They are sent after the commit.
     """
     kind = kind_named(kind_name)
     with transaction.atomic():
         subject = locked(kind, uuid)
-        job = _startable(kind_name, uuid)
-        if job is None:
-            return
-        if subject is None:
-            finish(job, Status.CANCELLED, message="What this job was about is gone.")
-        elif (awaited := _awaited(kind, subject)) is None:
-            _start_or_crash(kind, subject, job)
-        elif awaited.job is None or awaited.job.is_finished:
-            _fail_with(job, awaited)
+        unfinished = list(lock(Job.objects.all()).of(kind_name, uuid).unfinished())
+        busy = {job.only_checks for job in unfinished if job.status == Status.RUNNING}
+        for job in unfinished:
+            if job.only_checks not in busy:
+                _start_if_ready(kind, subject, job)
 
 
-def _startable(kind: str, uuid: UUID | str) -> Job | None:
-    jobs = list(lock(Job.objects.all()).of(kind, uuid).unfinished())
-    if any(job.status == Status.RUNNING for job in jobs):
-        return None
-    return jobs[0] if jobs else None
+def _start_if_ready(kind: SubjectKind, subject: Subject | None, job: Job) -> None:
+    if subject is None:
+        finish(job, Status.CANCELLED, message="What this job was about is gone.")
+    elif job.only_checks or (awaited := _awaited(kind, subject)) is None:
+        _start_or_crash(kind, subject, job)
+    elif awaited.job is None or awaited.job.is_finished:
+        _fail_with(job, awaited)
 
 
 def _awaited(kind: SubjectKind, subject: Subject) -> Subject | None:
@@ -150,6 +165,7 @@ def _start(kind: SubjectKind, subject: Subject, job: Job) -> None:
     job.payload = {
         "job": str(job.uuid),
         "kind": subject.kind,
+        "only_check": job.only_checks,
         "spec": kind.build_spec(subject),
     }
     waiting = f"Waiting for host {destination.host}: {job.title}"

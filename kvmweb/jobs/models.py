@@ -71,6 +71,7 @@ class Job(models.Model):
     """One change of one subject on its host, from being asked for to its end.
 
     Per subject at most one job runs and at most one is queued; later requests join the queued one.
+    One that `only_checks` changes nothing and stands apart: at most one more of each.
     `payload` is what was sent, kept until the end so that the very same can be sent again.
     """
 
@@ -80,6 +81,7 @@ class Job(models.Model):
     subject = models.UUIDField()
     subject_name = models.CharField(max_length=255)
     title = models.CharField(max_length=255)
+    only_checks = models.BooleanField(default=False)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
     host_name = models.CharField(max_length=63, blank=True)
     generation = models.PositiveBigIntegerField(null=True)
@@ -105,10 +107,14 @@ class Job(models.Model):
         ordering = ["-created_at", "-pk"]
         constraints = [
             models.UniqueConstraint(
-                fields=["kind", "subject"], condition=Q(status="running"), name="one_running_job"
+                fields=["kind", "subject", "only_checks"],
+                condition=Q(status="running"),
+                name="one_running_job",
             ),
             models.UniqueConstraint(
-                fields=["kind", "subject"], condition=Q(status="queued"), name="one_queued_job"
+                fields=["kind", "subject", "only_checks"],
+                condition=Q(status="queued"),
+                name="one_queued_job",
             ),
         ]
         indexes = [

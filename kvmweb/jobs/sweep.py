@@ -23,7 +23,10 @@ def sweep() -> None:
     for pk in list(overdue.values_list("pk", flat=True)):
         _safely(_send_again, pk)
     running = Job.objects.filter(
-        status=Status.RUNNING, kind=OuterRef("kind"), subject=OuterRef("subject")
+        status=Status.RUNNING,
+        kind=OuterRef("kind"),
+        subject=OuterRef("subject"),
+        only_checks=OuterRef("only_checks"),
     )
     queued = Job.objects.filter(~Exists(running), status=Status.QUEUED).order_by("pk")
     for kind, subject in list(queued.values_list("kind", "subject")):

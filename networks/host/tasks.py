@@ -109,6 +109,7 @@ def _work(
         spec_type=NetworkSpec,
         store=store,
         apply=reconciler.apply,
+        check=reconciler.check,
         send=post,
         outbox=outbox,
     )

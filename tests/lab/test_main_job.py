@@ -138,6 +138,23 @@ def test_a_forward_opens_and_closes_while_the_guest_runs(lab: Lab, olga: Client)
     assert olga.request("GET", f"forwards/{forward['id']}/").status_code == 404
 
 
+def test_a_check_tells_what_is_missing_and_a_repair_puts_it_back(lab: Lab, olga: Client) -> None:
+    vm = olga.do("vms/", new_vm("looked-at"))
+    fetch(lab, endpoint_of(olga, vm))
+    well = olga.succeed(olga.post(f"vms/{vm['id']}/check/"))
+    assert [step["sentence"] for step in well["steps"]][1:] == [
+        "All is on the host as it should be"
+    ]
+
+    name = lab.h1.run("virsh", "-c", lab.h1.libvirt_uri, "list", "--name").split()
+    lab.h1.run("virsh", "-c", lab.h1.libvirt_uri, "destroy", next(n for n in name if "looked" in n))
+    ill = olga.succeed(olga.post(f"vms/{vm['id']}/check/"))
+    assert any("A repair would do this" in step["sentence"] for step in ill["steps"])
+    olga.succeed(olga.post(f"vms/{vm['id']}/repair/")["job"])
+
+    assert fetch(lab, endpoint_of(olga, vm)).startswith("Hello from looked-at")
+
+
 def test_stop_start_and_delete_leave_nothing_behind(lab: Lab, olga: Client) -> None:
     vm = olga.do("vms/", new_vm("cycle"))
     network_id = olga.get("networks/?search=cycle-net")["results"][0]["id"]

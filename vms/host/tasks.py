@@ -78,12 +78,14 @@ class _Child:
 
     def _work(self) -> Work[VmSpec]:
         paths = self._config.paths
+        reconciler = self._make()
         return Work(
             config=self._config,
             kind=KIND,
             spec_type=VmSpec,
             store=spec_store(paths),
-            apply=self._make().apply,
+            apply=reconciler.apply,
+            check=reconciler.check,
             send=Post(self._app, self._config),
             outbox=Outbox(paths.outbox / "vm"),
             hold=lambda subject: hold(paths, subject),

@@ -76,6 +76,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "patch network-detail": (CHANGE, lambda _: {"name": "office"}),
     # It is in use: who may delete it is told so.
     "delete network-detail": ((409, 403, 404, 409, 401), nothing),
+    "post network-check": (CHANGE, nothing),
     "post network-repair": (CHANGE, nothing),
     "get reservation-list": (EVERYBODY, nothing),
     "post reservation-list": (ADD, lambda w: {"name": "r2", "network": w.uuid("network")}),
@@ -99,6 +100,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "post vm-start": (CHANGE, nothing),
     "post vm-stop": (CHANGE, nothing),
     "post vm-force-off": (CHANGE, nothing),
+    "post vm-check": (CHANGE, nothing),
     "post vm-repair": (CHANGE, nothing),
     "get job-list": (EVERYBODY, nothing),
     "get job-detail": (READ, nothing),

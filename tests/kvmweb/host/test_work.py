@@ -16,6 +16,7 @@ from kvmweb.host.post import Outbox, Post
 from kvmweb.host.progress import Outcome, Report, Step
 from kvmweb.host.store import SpecStore
 from kvmweb.host.work import PAUSES, Work
+from networks.host.ops import BringUp
 from networks.host.spec import NetworkSpec
 from tests.lab.broker import Control
 
@@ -34,6 +35,7 @@ def work(config: HostConfig) -> Callable[[Apply], Work[NetworkSpec]]:
             spec_type=NetworkSpec,
             store=SpecStore(config.paths.specs, "network", NetworkSpec),
             apply=apply,
+            check=lambda spec: [BringUp(spec.bridge)] if spec.generation == 1 else [],
             send=Post(make_app(config), config),
             outbox=Outbox(config.paths.outbox / "net"),
         )
@@ -65,6 +67,28 @@ def test_an_order_is_applied_and_answered(
     outcome = control.outcome(job)
     assert (outcome["ok"], outcome["observed"]) == (True, {"bridge": "kw1"})
     assert [step["sentence"] for step in control.steps(job)] == ["Created bridge kw1"]
+
+
+def test_a_check_tells_what_a_repair_would_do_and_keeps_nothing(
+    work: Callable[[Apply], Work[NetworkSpec]], config: HostConfig, control: Control
+) -> None:
+    job, envelope = order(config, only_check=True)
+    assert work(never).do(envelope, tries=0) is None
+    sentence = BringUp("kw1").sentence
+    assert control.outcome(job)["observed"] == {"missing": [sentence]}
+    assert [step["sentence"] for step in control.steps(job)] == [
+        f"A repair would do this: {sentence}"
+    ]
+    assert work(never).store.present() == []
+
+
+def test_a_check_says_that_all_is_well(
+    work: Callable[[Apply], Work[NetworkSpec]], config: HostConfig, control: Control
+) -> None:
+    job, envelope = order(config, 2, only_check=True)
+    work(never).do(envelope, tries=0)
+    assert (control.outcome(job)["ok"], control.outcome(job)["observed"]) == (True, {"missing": []})
+    assert [step["key"] for step in control.steps(job)] == ["check"]
 
 
 def test_an_older_order_is_answered_with_what_is_stored(
