@@ -6,12 +6,34 @@ from typing import Any
 
 from django import forms
 
+from kvmweb.hosts.models import PublicAddress
 from kvmweb.ui.forms import ActionForm, NameField, PortField
 from networks.models import Forward, Network, Reservation
 
 
 def project_choices(projects: list[Any]) -> list[tuple[str, str]]:
     return [(str(project.uuid), project.name) for project in projects]
+
+
+class AddressField(forms.ChoiceField):
+    """The public address to listen on; a form drops it where there is nothing to choose."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("label", "Public address")
+        super().__init__(required=False, **options)
+
+    def offer(self, addresses: list[PublicAddress]) -> bool:
+        """Take these for choices; whether there is a choice at all."""
+        hosts = {address.host_id for address in addresses}
+        self.choices = [("", "The default one of its host")] + [
+            (str(address.uuid), _words(address, len(hosts))) for address in addresses
+        ]
+        return len(addresses) > len(hosts)
+
+
+def _words(address: PublicAddress, hosts: int) -> str:
+    words = f"{address}, the default" if address.is_default else str(address)
+    return f"{words} of host {address.host}" if hosts > 1 else words
 
 
 class NetworkForm(ActionForm):
@@ -53,10 +75,19 @@ class ForwardForm(ActionForm):
     public_port = PortField(
         required=False, help_text="Empty takes a free one, such as the one shown."
     )
+    public_address = AddressField()
     note = forms.CharField(required=False, max_length=200, help_text="What is it for?")
 
-    def __init__(self, *args: Any, targets: list[Reservation], **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        targets: list[Reservation],
+        addresses: list[PublicAddress],
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
+        if not self.fields["public_address"].offer(addresses):  # type: ignore[attr-defined]
+            del self.fields["public_address"]
         groups: dict[str, list[tuple[str, str]]] = {}
         for target in targets:
             label = f"{target.name} ({target.address})"

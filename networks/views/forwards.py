@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -44,7 +45,8 @@ def forwards(request: HttpRequest) -> HttpResponse:
 def new(request: HttpRequest) -> HttpResponse:
     targets = _targets(request)
     initial = {"reservation": request.GET.get("to", "")}
-    form = ForwardForm(request.POST or None, targets=targets, initial=initial)
+    addresses = addresses_of({target.network.host_id for target in targets})
+    form = ForwardForm(request.POST or None, targets=targets, addresses=addresses, initial=initial)
     public = _public_of(targets)
     if public:
         proposed = ports.proposed(public, ["tcp"], 1)
@@ -75,6 +77,11 @@ def _public_of(targets: list[Reservation]) -> PublicAddress | None:
 
 def default_address(host: Host) -> PublicAddress | None:
     return host.public_addresses.filter(is_default=True).select_related("host").first()
+
+
+def addresses_of(hosts: Iterable[int]) -> list[PublicAddress]:
+    """All public addresses of these hosts, for a form to offer."""
+    return list(PublicAddress.objects.filter(host__in=hosts).select_related("host"))
 
 
 def warn(request: HttpRequest, made: Forward) -> None:

@@ -20,7 +20,7 @@ from kvmweb.ui.requests import actor_of, current_project, may_write, user_of
 from networks.forms import ForwardForm
 from networks.models import Network
 from networks.ports import proposed
-from networks.views.forwards import default_address
+from networks.views.forwards import addresses_of, default_address
 from vms import actions
 from vms.doors import doors_of
 from vms.forms import DeleteForm, SizeForm
@@ -78,7 +78,11 @@ def _forward_form(found: Vm) -> dict[str, Any]:
     targets = found.reservations
     if public is None or not targets or targets[0].network.mode != Network.Mode.NAT:
         return {}
-    form = ForwardForm(targets=targets, initial={"reservation": targets[0].uuid})
+    form = ForwardForm(
+        targets=targets,
+        addresses=addresses_of([found.host_id]),
+        initial={"reservation": targets[0].uuid},
+    )
     ports = proposed(public, ["tcp"], 1)
     form.fields["public_port"].widget.attrs["placeholder"] = next(iter(ports), "")
     return {"forward_form": form}

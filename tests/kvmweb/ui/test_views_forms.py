@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from kvmweb.hosts.models import Host, PublicAddress
 from networks.models import Forward, Network, Reservation
 from vms.models import Image, Vm
 
@@ -237,3 +238,28 @@ def test_a_vm_that_is_being_started_offers_no_second_start(browser: Client, vm: 
     assert button in browser.get(f"/vms/{vm.uuid}/").content.decode()
     browser.post(f"/vms/{vm.uuid}/power/", {"power": "start"})
     assert button not in browser.get(f"/vms/{vm.uuid}/").content.decode()
+
+
+@pytest.fixture
+def second_address(host: Host) -> PublicAddress:
+    return PublicAddress.objects.create(host=host, address="198.51.100.12")
+
+
+def test_one_address_is_no_choice(browser: Client, vm: Vm) -> None:
+    for page in ("/forwards/new/", f"/vms/{vm.uuid}/"):
+        assert 'name="public_address"' not in browser.get(page).content.decode()
+
+
+def test_a_forward_listens_on_the_address_that_was_chosen(
+    browser: Client, vm: Vm, second_address: PublicAddress
+) -> None:
+    for page in ("/forwards/new/", f"/vms/{vm.uuid}/"):
+        assert 'name="public_address"' in browser.get(page).content.decode()
+    sent = {
+        "reservation": str(Reservation.objects.get().uuid),
+        "target_port": "80",
+        "protocol": "tcp",
+        "public_address": str(second_address.uuid),
+    }
+    browser.post("/forwards/new/", sent)
+    assert Forward.objects.filter(public_address=second_address, target_port=80).exists()
