@@ -3,9 +3,9 @@ const place = document.getElementById("docs");
 
 /** Requests tried from this page are those of the signed-in user: Django wants its CSRF token. */
 function withCsrf(request) {
-  const cookie = document.cookie.split("; ").find((entry) => entry.startsWith("csrftoken="));
+  const cookie = document.cookie.match(/(?:^|; )(?:__Host-)?csrftoken=([^;]*)/);
   if (cookie && request.method && request.method !== "GET") {
-    request.headers["X-CSRFToken"] = decodeURIComponent(cookie.slice("csrftoken=".length));
+    request.headers["X-CSRFToken"] = decodeURIComponent(cookie[1]);
   }
   return request;
 }
