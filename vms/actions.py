@@ -64,6 +64,7 @@ class NewVm:
     ssh_keys: Sequence[str] = ()
     user_data: str = ""
     forwards: Sequence[NewForward] = field(default_factory=tuple)
+    public_address: UUID | str | None = None
     project: UUID | str | None = None
     host: UUID | str | None = None
 
@@ -75,7 +76,7 @@ def create_vm(actor: Actor, wanted: NewVm) -> Vm:
         image = _image(actor, wanted.image)
         host = lock(Host.objects.all()).get(pk=_host_for(actor, wanted).pk)
         label = _refuse_unfit(wanted, owner, host, image)
-        public = lock_public_address(host, None) if wanted.forwards else None
+        public = lock_public_address(host, wanted.public_address) if wanted.forwards else None
         network = _network(actor, wanted, owner, host)
         vm = _insert(wanted, label, owner, network.host, image)
         reservation = reserve(network, name=label)

@@ -172,6 +172,11 @@ class NewVm(Body):
         default="", allow_blank=True, trim_whitespace=False, help_text="A script or #cloud-config."
     )
     forwards = ForwardOfVm(many=True, default=list)
+    public_address = serializers.UUIDField(
+        default=None,
+        allow_null=True,
+        help_text="Where the forwards listen; the host's default one when absent.",
+    )
     project = serializers.UUIDField(
         default=None, allow_null=True, help_text="The network's, or your own, when absent."
     )

@@ -9,8 +9,9 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 
 from kvmweb.core.errors import KvmwebError
+from kvmweb.hosts.models import PublicAddress
 from kvmweb.ui.forms import ActionForm, NameField, PortField
-from networks.forms import project_choices
+from networks.forms import AddressField, project_choices
 from networks.models import Forward, Network
 from vms.actions import NewForward, NewNetwork, NewVm
 from vms.models import Image
@@ -63,6 +64,7 @@ class NewVmForm(ActionForm):
     ipv4_subnet = forms.CharField(
         label="IPv4 subnet", required=False, help_text="Empty takes a free one."
     )
+    public_address = AddressField()
     ssh_keys = forms.CharField(
         label="SSH public keys",
         required=False,
@@ -85,6 +87,7 @@ class NewVmForm(ActionForm):
         projects: list[Any],
         networks: list[Network],
         images: list[Image],
+        addresses: list[PublicAddress],
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
@@ -98,6 +101,8 @@ class NewVmForm(ActionForm):
         self._choose("project", project_choices(projects))
         if len(projects) < 2:
             del self.fields["project"]
+        if not self.fields["public_address"].offer(addresses):  # type: ignore[attr-defined]
+            del self.fields["public_address"]
         self._default_project = str(projects[0].uuid)
 
     def _choose(self, field: str, choices: list[tuple[str, str]]) -> None:
@@ -136,6 +141,7 @@ class NewVmForm(ActionForm):
             ssh_keys=[data["ssh_keys"]] if data["ssh_keys"].strip() else [],
             user_data=data["user_data"],
             forwards=[row.wanted() for row in self._asked_for()],
+            public_address=data.get("public_address"),
             project=(data.get("project") or self._default_project) if fresh else None,
         )
 

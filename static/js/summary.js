@@ -21,7 +21,8 @@ function network() {
 }
 
 function doors() {
-  const address = form.dataset.summary;
+  const chosen = value("public_address") && form.elements.public_address.selectedOptions[0].text;
+  const address = chosen ? chosen.split(/[, ]/)[0] : form.dataset.summary;
   return [...form.querySelectorAll("[data-forward]")].flatMap((row) => {
     const part = (name) => row.querySelector(`[name$="-${name}"]`);
     const target = part("target_port")?.value;

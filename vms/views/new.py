@@ -19,7 +19,7 @@ from kvmweb.ui.requests import actor_of, current_project, user_of, writable_proj
 from networks.actions import proposed_subnet
 from networks.models import Network
 from networks.ports import proposed
-from networks.views.forwards import default_address, warn
+from networks.views.forwards import addresses_of, default_address, warn
 from vms.actions import create_vm
 from vms.forms import NEW, NewVmForm
 from vms.models import Image, Vm
@@ -38,6 +38,7 @@ def new(request: HttpRequest) -> HttpResponse:
         projects=projects,
         networks=networks,
         images=images,
+        addresses=addresses_of(_host_ids(networks, host)),
         initial=_initial(request, projects[0], networks, images, host),
     )
     if request.method == "POST" and (made := _create(request, form)):
@@ -62,6 +63,11 @@ def _networks(request: HttpRequest) -> list[Network]:
     if project := current_project(request):
         rows = rows.filter(project=project)
     return list(rows.select_related("project", "source_address"))
+
+
+def _host_ids(networks: list[Network], host: Host | None) -> set[int]:
+    """The hosts where the VM could come to be."""
+    return {network.host_id for network in networks} | ({host.pk} if host else set())
 
 
 def _host() -> Host | None:

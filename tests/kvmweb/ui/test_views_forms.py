@@ -263,3 +263,21 @@ def test_a_forward_listens_on_the_address_that_was_chosen(
     }
     browser.post("/forwards/new/", sent)
     assert Forward.objects.filter(public_address=second_address, target_port=80).exists()
+
+
+def test_the_doors_of_a_new_vm_listen_on_the_address_that_was_chosen(
+    browser: Client, image: Image, public_address: object, second_address: PublicAddress
+) -> None:
+    assert 'name="public_address"' in browser.get("/vms/new/").content.decode()
+    browser.post("/vms/new/", new_vm(image, public_address=str(second_address.uuid)))
+    assert str(Forward.objects.get()) == "198.51.100.12:20080 → mail:80"
+
+
+def test_an_address_of_nobody_is_refused_at_its_field(
+    browser: Client, image: Image, public_address: object, second_address: PublicAddress
+) -> None:
+    stranger = "00000000-0000-4000-8000-000000000000"
+    answer = browser.post("/vms/new/", new_vm(image, public_address=stranger))
+    assert answer.status_code == 400
+    assert answer.context["form"].errors["public_address"]
+    assert not Vm.objects.exists()
