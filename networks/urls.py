@@ -10,6 +10,7 @@ urlpatterns = [
     path("networks/<uuid:uuid>/", networks.network, name="network"),
     path("networks/<uuid:uuid>/rename/", networks.rename, name="network-rename"),
     path("networks/<uuid:uuid>/delete/", networks.delete, name="network-delete"),
+    path("networks/<uuid:uuid>/check/", networks.check, name="network-check"),
     path("networks/<uuid:uuid>/repair/", networks.repair, name="network-repair"),
     path(
         "networks/<uuid:uuid>/reservations/new/", networks.reservation_new, name="reservation-new"

@@ -11,6 +11,7 @@ urlpatterns = [
     path("vms/<uuid:uuid>/activity/", vms.activity, name="vm-activity"),
     path("vms/<uuid:uuid>/settings/", vms.settings, name="vm-settings"),
     path("vms/<uuid:uuid>/power/", vms.power, name="vm-power"),
+    path("vms/<uuid:uuid>/check/", vms.check, name="vm-check"),
     path("vms/<uuid:uuid>/repair/", vms.repair, name="vm-repair"),
     path("vms/<uuid:uuid>/delete/", vms.delete, name="vm-delete"),
     path("images/", vms.images, name="images"),

@@ -131,6 +131,11 @@ def delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 @require_POST
+def check(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return redirect("job", actions.check_network(actor_of(request), uuid).uuid)
+
+
+@require_POST
 def repair(request: HttpRequest, uuid: UUID) -> HttpResponse:
     actions.repair_network(actor_of(request), uuid)
     return redirect("network", uuid)

@@ -130,6 +130,11 @@ def power(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 @require_POST
+def check(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return redirect("job", actions.check_vm(actor_of(request), uuid).uuid)
+
+
+@require_POST
 def repair(request: HttpRequest, uuid: UUID) -> HttpResponse:
     actions.repair_vm(actor_of(request), uuid)
     return redirect("vm", uuid)
