@@ -38,6 +38,8 @@ class Machine:
         self._output = folder / "output"
         self._holder = namespace.start("unshare", "--mount", "sh", "-c", _INSIDE)
         self._server: subprocess.Popen[bytes] | None = None
+        holder = Path(f"/proc/{self._holder.pid}/comm")
+        assert eventually(lambda: holder.read_text() == "sleep\n"), "its /run is not there yet"
 
     def inside(self, *command: str) -> list[str]:
         target = f"--target={self._holder.pid}"
