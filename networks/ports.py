@@ -5,7 +5,7 @@ Which may be taken, which one is picked, and the rows that make a double impossi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from django.conf import settings
@@ -23,6 +23,11 @@ def reserved_ports(host: Host) -> set[int]:
     Ssh, the panel, and what operators added.
     """
     return {SSH_PORT, settings.KVMWEB_PANEL_PORT, *host.reserved_ports}
+
+
+def addresses_of(hosts: Iterable[int]) -> list[PublicAddress]:
+    """All public addresses of these hosts, for a form to offer."""
+    return list(PublicAddress.objects.filter(host__in=hosts).select_related("host"))
 
 
 def refuse_unusable(public: PublicAddress, protocols: list[str], port: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -45,7 +44,7 @@ def forwards(request: HttpRequest) -> HttpResponse:
 def new(request: HttpRequest) -> HttpResponse:
     targets = _targets(request)
     initial = {"reservation": request.GET.get("to", "")}
-    addresses = addresses_of({target.network.host_id for target in targets})
+    addresses = ports.addresses_of({target.network.host_id for target in targets})
     form = ForwardForm(request.POST or None, targets=targets, addresses=addresses, initial=initial)
     public = _public_of(targets)
     if public:
@@ -77,11 +76,6 @@ def _public_of(targets: list[Reservation]) -> PublicAddress | None:
 
 def default_address(host: Host) -> PublicAddress | None:
     return host.public_addresses.filter(is_default=True).select_related("host").first()
-
-
-def addresses_of(hosts: Iterable[int]) -> list[PublicAddress]:
-    """All public addresses of these hosts, for a form to offer."""
-    return list(PublicAddress.objects.filter(host__in=hosts).select_related("host"))
 
 
 def warn(request: HttpRequest, made: Forward) -> None:

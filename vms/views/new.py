@@ -18,8 +18,8 @@ from kvmweb.ui.answers import form_page
 from kvmweb.ui.requests import actor_of, current_project, user_of, writable_projects
 from networks.actions import proposed_subnet
 from networks.models import Network
-from networks.ports import proposed
-from networks.views.forwards import addresses_of, default_address, warn
+from networks.ports import addresses_of, proposed
+from networks.views.forwards import default_address, warn
 from vms.actions import create_vm
 from vms.forms import NEW, NewVmForm
 from vms.models import Image, Vm

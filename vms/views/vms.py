@@ -19,8 +19,8 @@ from kvmweb.ui.listing import Choice, listing
 from kvmweb.ui.requests import actor_of, current_project, may_write, user_of
 from networks.forms import ForwardForm
 from networks.models import Network
-from networks.ports import proposed
-from networks.views.forwards import addresses_of, default_address
+from networks.ports import addresses_of, proposed
+from networks.views.forwards import default_address
 from vms import actions
 from vms.doors import doors_of
 from vms.forms import DeleteForm, SizeForm
