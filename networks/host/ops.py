@@ -259,7 +259,7 @@ def _forwards(verb: str, elements: Iterable[Element]) -> str:
     if len(changed) > _LISTED:
         return f"{verb} {len(changed)} port forwards"
     lines = [
-        f"{protocol.upper()} {public}:{port} to {address}:{target}"
+        f"{str(protocol).upper()} {public}:{port} to {address}:{target}"
         for (public, protocol, port), (address, target) in changed
     ]
     return f"{verb} {', '.join(lines)}" if lines else ""
