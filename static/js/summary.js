@@ -27,7 +27,8 @@ function doors() {
     const part = (name) => row.querySelector(`[name$="-${name}"]`);
     const target = part("target_port")?.value;
     if (!part("enabled")?.checked || !target) return [];
-    const port = part("public_port").value || part("public_port").placeholder;
+    const proposed = address === form.dataset.summary ? part("public_port").placeholder : "";
+    const port = part("public_port").value || proposed;
     return [`${address}:${port || "…"} → port ${target}`];
   });
 }

@@ -154,6 +154,7 @@ DEEDS = {
     "delete": "deleted",
     "rename": "renamed",
     "repair": "had repaired",
+    "check": "had checked",
     "start": "started",
     "stop": "stopped",
     "force_off": "pulled the plug of",
