@@ -53,7 +53,7 @@ class DefineDomain:
 
     @property
     def sentence(self) -> str:
-        return f"Defined {self.name}"
+        return f"Described the machine to libvirt as {self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,7 @@ from vms.host.spec import RunsUnder, VmSpec
 from vms.host.state import VmState
 
 STOP_SECONDS = 60.0
-_PRESS_AGAIN_SECONDS = 10.0
+_PRESS_AGAIN_SECONDS = 4.0
 _POLL_SECONDS = 0.1
 
 
@@ -183,7 +183,7 @@ class VmReconciler:
                 assert_never(op)
 
     def _shut_down(self, spec: VmSpec, report: Report) -> None:
-        """Press the button, and again every 10 s: a guest that still boots ignores the first."""
+        """Press the button again and again: a guest that still boots ignores the first ones."""
         begin = time.monotonic()
         presses, told = 0, -1
         while (waited := time.monotonic() - begin) < self._stop_seconds:

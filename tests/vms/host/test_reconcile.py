@@ -131,7 +131,7 @@ def test_a_vm_is_made_stopped_started_forced_off_and_deleted(
             "Copied image test",
             "Created a disk of 1 GiB",
             "Wrote name, keys and start-up data for the guest",
-            f"Defined {guest.spec().domain}",
+            f"Described the machine to libvirt as {guest.spec().domain}",
             f"Started {guest.spec().domain}",
         ]
         assert [step.percent for step in guest.steps if step.percent is not None][-1] == 100

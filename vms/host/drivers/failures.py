@@ -90,7 +90,8 @@ def start_error(error: libvirt.libvirtError) -> HostError:
     if _is_unreachable(error):
         return translated(error)
     return CannotStart(
-        f"The VM did not start: {text}", remedy="See the VM's log in /var/log/libvirt/qemu."
+        f"The VM did not start: {text.rstrip('.')}.",
+        remedy="An operator finds more in its QEMU log.",
     )
 
 
