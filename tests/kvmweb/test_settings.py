@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 def asked(expression: str, state: Path, **more: str) -> str:
     """What `expression` is when the settings of one machine are loaded."""
-    program = f"import os; from kvmweb.settings import single as s; print({expression})"
+    program = f"from kvmweb.settings import single as s; print({expression})"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={
@@ -39,7 +39,7 @@ def test_what_the_panel_writes_is_its_owners_alone(tmp_path: Path) -> None:
 
 
 def test_behind_https_cookies_are_out_of_reach_of_other_ports(tmp_path: Path) -> None:
-    names = "s.SESSION_COOKIE_NAME, s.CSRF_COOKIE_NAME, s.SESSION_COOKIE_SECURE"
+    names = "(s.SESSION_COOKIE_NAME, s.CSRF_COOKIE_NAME, s.SESSION_COOKIE_SECURE)"
     answer = asked(names, tmp_path, KVMWEB_HTTPS="1")
     assert answer == "('__Host-sessionid', '__Host-csrftoken', True)"
 
