@@ -94,6 +94,10 @@ class NetworkReconciler:
         """The process of the host's dnsmasq, if it runs. Any thread may ask."""
         return self._dhcp.pid()
 
+    def has_networks(self) -> bool:
+        """Whether there is a network to look after, and so to serve DHCP. Any thread may ask."""
+        return bool(self._specs)
+
     def forget(self, subject: str) -> None:
         """Repair this network no longer. Nothing on the host changes."""
         self._owner.run(lambda: self._forget(subject))

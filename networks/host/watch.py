@@ -111,7 +111,10 @@ class Watcher:
     def _turn(self) -> bool:
         """Wait for news and see to them; False means stop."""
         self._follow_dnsmasq()
-        concern = self._wait(max(0.0, self._look - time.monotonic()))
+        if self._dnsmasq is None and self._reconciler.has_networks():
+            concern: Concern | None = _ALL  # it ended before its end could be waited for
+        else:
+            concern = self._wait(max(0.0, self._look - time.monotonic()))
         if concern is None:
             return False
         if time.monotonic() >= self._look:

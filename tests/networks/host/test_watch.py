@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -28,12 +28,15 @@ pytestmark = pytest.mark.kernel
 
 
 @contextmanager
-def watched(lab: Lab, *numbers: int) -> Iterator[tuple[NetworkReconciler, list[Drift]]]:
-    """A host with networks, a watcher that has seen all of their making."""
+def watched(
+    lab: Lab, *numbers: int, before: Callable[[], None] = lambda: None
+) -> Iterator[tuple[NetworkReconciler, list[Drift]]]:
+    """A host with networks, and a watcher that starts once they are made and `before` was done."""
     found: list[Drift] = []
     with lab.reconciler() as reconciler:
         for number in numbers:
             assert_converges(reconciler, network(number, source=None))
+        before()
         with lab.host.entered():
             watcher = Watcher(reconciler, found.append)
             watcher.start()
@@ -83,6 +86,17 @@ def test_a_dead_dnsmasq_is_started_again(lab: Lab) -> None:
         assert eventually(lambda: bool(found))
         assert found[0].missing == ("Started the DHCP service",)
         assert lab.host.pids() not in ([], [pid])
+
+
+def test_a_dnsmasq_that_died_before_anybody_watched_is_started_again(lab: Lab) -> None:
+    def kill() -> None:
+        (pid,) = lab.host.pids()
+        os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: lab.host.pids() == [])
+
+    with watched(lab, 1, before=kill) as (_, found):
+        assert eventually(lambda: bool(found))
+        assert found[0].missing == ("Started the DHCP service",)
 
 
 def test_only_the_network_that_was_broken_is_told(lab: Lab) -> None:
