@@ -11,7 +11,7 @@ from django.db.models import Q
 from kvmweb.core.errors import KvmwebError
 from kvmweb.hosts.models import PublicAddress
 from kvmweb.ui.forms import ActionForm, NameField, PortField
-from networks.forms import AddressField, project_choices
+from networks.forms.choices import AddressField, project_choices
 from networks.models import Forward, Network
 from vms.actions import NewForward, NewNetwork, NewVm
 from vms.models import Image

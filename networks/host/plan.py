@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 
+from networks.host.contents import elements, host_elements
 from networks.host.dhcp_files import dhcp_files
 from networks.host.elements import Element
 from networks.host.ops import (
@@ -34,7 +35,7 @@ from networks.host.ops import (
     StartDhcp,
     WriteDhcp,
 )
-from networks.host.ruleset import MARKERS, elements, host_elements
+from networks.host.ruleset import MARKERS
 from networks.host.spec import NetworkSpec
 from networks.host.state import BRIDGE_SYSCTLS, BridgeState, NetworkState
 

@@ -17,6 +17,7 @@ from kvmweb.core.errors import HostError, KvmwebError, NotConverged
 from kvmweb.host.config import HostPaths
 from kvmweb.host.progress import Outcome, Report, Step, silent
 from networks.host import preflight
+from networks.host.contents import owned
 from networks.host.drivers import dhcp, hostfacts
 from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.netlink import ALREADY_THERE, Answer
@@ -27,7 +28,6 @@ from networks.host.ops import AddAddress, ChangeElements, LoadSkeleton, Op
 from networks.host.owner import Owner
 from networks.host.plan import gateway, plan
 from networks.host.preflight import Refusal
-from networks.host.ruleset import owned
 from networks.host.spec import NetworkSpec
 from networks.host.state import NetworkState
 

@@ -16,7 +16,7 @@ from kvmweb.ui.answers import done, form_page, safe_next
 from kvmweb.ui.listing import listing
 from kvmweb.ui.requests import actor_of, current_project, may_write, user_of, writable_ids
 from networks import actions, ports
-from networks.forms import ForwardChangeForm, ForwardForm
+from networks.forms.forwards import ForwardChangeForm, ForwardForm
 from networks.models import Forward, Network, Reservation
 
 GET_OR_POST = require_http_methods(["GET", "POST"])

@@ -23,7 +23,7 @@ from kvmweb.ui.requests import (
     writable_projects,
 )
 from networks import actions, subnet_map
-from networks.forms import NetworkForm, RenameForm, ReservationForm
+from networks.forms.networks import NetworkForm, RenameForm, ReservationForm
 from networks.models import Forward, Network, Reservation
 
 GET_OR_POST = require_http_methods(["GET", "POST"])

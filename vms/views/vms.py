@@ -17,7 +17,7 @@ from kvmweb.jobs.steps import fold
 from kvmweb.ui.answers import done, form_page
 from kvmweb.ui.listing import Choice, listing
 from kvmweb.ui.requests import actor_of, current_project, may_write, user_of
-from networks.forms import ForwardForm
+from networks.forms.forwards import ForwardForm
 from networks.models import Network
 from networks.ports import addresses_of, proposed
 from networks.views.forwards import default_address

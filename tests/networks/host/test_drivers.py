@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from networks.host.contents import elements, host_elements
 from networks.host.drivers import flows, hostfacts
 from networks.host.drivers.firewall import Firewall
 from networks.host.drivers.flows import Flows
 from networks.host.drivers.hostfacts import Address, Listener, Route
 from networks.host.elements import Element
 from networks.host.ops import Destination, EndFlows
-from networks.host.ruleset import elements, host_elements
 from tests.netns import Namespace
 from tests.networks.host.lab import OUTSIDE, PUBLIC, Lab, forward, network, with_forwards
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from networks.host.contents import elements
 from networks.host.elements import Element
 from networks.host.ops import (
     AddAddress,
@@ -31,7 +32,7 @@ from networks.host.ops import (
     WriteDhcp,
 )
 from networks.host.plan import plan
-from networks.host.ruleset import MARKERS, elements
+from networks.host.ruleset import MARKERS
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
 from networks.host.state import BRIDGE_SYSCTLS, BridgeFilter, BridgeState, NetworkState, UplinkState
 from tests.networks.host.lab import PUBLIC, SECOND_PUBLIC, absent, forward, network, with_forwards

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from networks.host.contents import elements, host_elements, owned
 from networks.host.dhcp_files import dhcp_files
 from networks.host.elements import SETS, Field, FieldType, pack, unpack
-from networks.host.ruleset import CHAINS, document, elements, host_elements, owned, skeleton
+from networks.host.ruleset import CHAINS, document, skeleton
 from networks.host.spec import NetworkSpec
 from networks.host.state import DhcpFile
 from tests.netns import Namespace

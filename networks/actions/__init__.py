@@ -1,0 +1,42 @@
+"""What people ask of networks, reservations and forwards.
+
+Each action checks access, takes its locks in the order project, host, public address, network,
+validates, writes rows, and asks for a job, in one transaction. Nothing here talks to a host.
+"""
+
+from networks.actions.forwards import (
+    add_forward,
+    change_forward,
+    delete_forward,
+    lock_public_address,
+    open_port,
+)
+from networks.actions.networks import (
+    check_network,
+    create_network,
+    delete_network,
+    new_network,
+    proposed_subnet,
+    rename_network,
+    repair_network,
+)
+from networks.actions.reservations import add_reservation, delete_reservation, release, reserve
+
+__all__ = [
+    "add_forward",
+    "add_reservation",
+    "change_forward",
+    "check_network",
+    "create_network",
+    "delete_forward",
+    "delete_network",
+    "delete_reservation",
+    "lock_public_address",
+    "new_network",
+    "open_port",
+    "proposed_subnet",
+    "release",
+    "rename_network",
+    "repair_network",
+    "reserve",
+]

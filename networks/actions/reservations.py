@@ -1,0 +1,97 @@
+"""What people ask of reservations."""
+
+from __future__ import annotations
+
+import secrets
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from kvmweb.core.access import get_for
+from kvmweb.core.errors import Conflict
+from kvmweb.core.text import parse_label
+from kvmweb.jobs.dispatch import request
+from kvmweb.projects.actions import Actor, audit
+from networks import subnets
+from networks.actions.lookup import locked, named, still_present
+from networks.models import Network, Reservation
+
+
+def add_reservation(
+    actor: Actor, *, network: UUID | str, name: str, address: str = "", mac: str = ""
+) -> Reservation:
+    """Fix a MAC and an address in a network. What is not given is picked."""
+    with transaction.atomic():
+        where = locked(actor, named(actor, Network, network, "network").uuid, field="network")
+        reservation = reserve(where, name=name, address=address, mac=mac)
+        job = request(actor, where, f"Reserve {reservation.address} for {reservation.name}")
+        audit(actor, "reservation.create", reservation, project=where.project, job=job.uuid)
+    return reservation
+
+
+def reserve(network: Network, *, name: str, address: str = "", mac: str = "") -> Reservation:
+    """The rows of a reservation, for an action that holds the network's lock and asks for its job
+    itself.
+    """
+    label = parse_label(name)
+    if network.reservations.filter(name=label, present=True).exists():
+        raise Conflict(
+            f"“{label}” has an address in this network already.", field="name", code="name_taken"
+        )
+    taken = set(network.reservations.values_list("address", flat=True))
+    if address.strip():
+        chosen = str(subnets.parse_address(address, network.subnet))
+        if chosen in taken:
+            raise Conflict(f"{chosen} is taken.", field="address", code="address_taken")
+    else:
+        chosen = str(subnets.free_address(network.subnet, taken))
+    return _insert_reservation(network, label, chosen, mac)
+
+
+def _insert_reservation(network: Network, name: str, address: str, mac: str) -> Reservation:
+    try:
+        with transaction.atomic():
+            return Reservation.objects.create(
+                network=network,
+                name=name,
+                address=address,
+                mac=subnets.parse_mac(mac) if mac else _new_mac(),
+                since=network.generation + 1,
+            )
+    except IntegrityError as error:
+        raise Conflict("This MAC address is in use.", field="mac", code="mac_taken") from error
+
+
+def _new_mac() -> str:
+    """A random MAC under QEMU's prefix that no reservation has."""
+    while True:
+        mac = "52:54:00:" + secrets.token_bytes(3).hex(":")
+        if not Reservation.objects.filter(mac=mac).exists():
+            return mac
+
+
+def delete_reservation(actor: Actor, uuid: UUID | str) -> Reservation:
+    """Give up an address that no VM uses, and the forwards that lead to it."""
+    with transaction.atomic():
+        reservation = get_for(actor.user, Reservation, uuid, write=True)
+        network = locked(actor, reservation.network.uuid)
+        reservation = still_present(reservation)
+        if getattr(reservation, "nic", None) is not None:
+            raise Conflict(
+                f"{reservation.address} belongs to VM “{reservation.name}”.",
+                code="reservation_in_use",
+                remedy="Delete the VM first.",
+            )
+        release(reservation, network)
+        job = request(actor, network, f"Release {reservation.address}")
+        audit(actor, "reservation.delete", reservation, project=network.project, job=job.uuid)
+    return reservation
+
+
+def release(reservation: Reservation, network: Network) -> None:
+    """Mark a reservation and its forwards as going; `network` is its own, locked, and its job is
+    asked for afterwards.
+    """
+    generation = network.generation + 1
+    reservation.forwards.filter(present=True).update(present=False, since=generation)
+    Reservation.objects.filter(pk=reservation.pk).update(present=False, since=generation)

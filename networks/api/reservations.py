@@ -1,0 +1,69 @@
+"""REST: reservations."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django_filters import rest_framework as filters
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from kvmweb.api.fields import Body, Filters
+from kvmweb.api.once import once
+from kvmweb.api.schema import starts, takes
+from kvmweb.api.views import Resource, actor_of
+from networks import actions
+from networks.api.parts import PartShown
+from networks.models import (
+    Reservation,
+    ReservationQuerySet,
+)
+
+
+class ReservationShown(PartShown):
+    name = serializers.CharField()
+    mac = serializers.CharField()
+    address = serializers.CharField()
+    public_endpoints = serializers.SerializerMethodField(help_text="Where forwards lead here.")
+
+    def get_public_endpoints(self, reservation: Any) -> list[str]:
+        return [forward.public_endpoint for forward in reservation.open_forwards]
+
+
+class NewReservation(Body):
+    network = serializers.UUIDField()
+    name = serializers.CharField(help_text="A host name label, once in the network.")
+    address = serializers.CharField(default="", allow_blank=True, help_text="Picked when absent.")
+    mac = serializers.CharField(default="", allow_blank=True, help_text="Picked when absent.")
+
+
+class ReservationFilter(Filters):
+    project = filters.UUIDFilter("network__project__uuid")
+    network = filters.UUIDFilter("network__uuid")
+    vm = filters.UUIDFilter("nic__vm__uuid")
+    search = filters.CharFilter("name", "icontains", help_text="Part of the name.")
+
+
+class Reservations(Resource):
+    """A MAC and an address fixed in a network."""
+
+    model = Reservation
+    serializer_class = ReservationShown
+    filterset_class = ReservationFilter
+
+    def shown(self, rows: ReservationQuerySet) -> ReservationQuerySet:
+        return rows.for_display().select_related("nic__vm")
+
+    @takes(NewReservation, ReservationShown)
+    @once
+    def create(self, request: Request) -> Response:
+        """Reserve an address."""
+        wanted = self.body(NewReservation)
+        return self.accepted(actions.add_reservation(actor_of(request), **wanted))
+
+    @starts(ReservationShown)
+    def destroy(self, request: Request, uuid: UUID) -> Response:
+        """Give up an address that no VM uses, and the forwards that lead to it."""
+        return self.accepted(actions.delete_reservation(actor_of(request), uuid))

@@ -1,0 +1,1 @@
+"""Forms of networks, reservations and forwards."""

@@ -1,0 +1,76 @@
+"""What a network adds to the ruleset: its elements, from its spec. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+
+from networks.host.elements import (
+    VERDICT_ACCEPT,
+    Element,
+)
+from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
+
+
+def owned(spec: NetworkSpec) -> dict[Element, str]:
+    """Every element of the network, with the id of the forward, reservation or network it is of."""
+    if not spec.present:
+        return {}
+    found = dict.fromkeys(_network_elements(spec), spec.subject)
+    for reservation in spec.reservations:
+        found |= dict.fromkeys(_reservation_elements(spec, reservation), reservation.id)
+    for forward in spec.forwards:
+        found |= dict.fromkeys(_forward_elements(spec, forward), forward.id)
+    return found
+
+
+def elements(spec: NetworkSpec) -> frozenset[Element]:
+    """Every element the network should have in the kernel."""
+    return frozenset(owned(spec))
+
+
+def host_elements(uplinks: Iterable[str], closed: Iterable[str]) -> frozenset[Element]:
+    """The elements of the host as a whole."""
+    return frozenset(
+        [Element("inet", "uplinks", (name,)) for name in uplinks]
+        + [Element("inet", "closed", (name,)) for name in closed]
+    )
+
+
+def _network_elements(spec: NetworkSpec) -> list[Element]:
+    bridge = spec.bridge
+    found = [
+        Element("inet", "pairs", (bridge, bridge), (VERDICT_ACCEPT,), bridge),
+        Element("inet", "settled", (bridge,), (), bridge),
+    ]
+    if spec.mode == "nat":
+        found.append(Element("inet", "egress", (bridge,), (), bridge))
+        found.append(_source(bridge, spec.source_address))
+    return found
+
+
+def _source(bridge: str, address: str | None) -> Element:
+    if address is None:
+        return Element("inet", "masq", (bridge,), (), bridge)
+    return Element("inet", "snat4", (bridge,), (str(IPv4Address(address)),), bridge)
+
+
+def _reservation_elements(spec: NetworkSpec, reservation: ReservationSpec) -> list[Element]:
+    if not reservation.port:
+        return []
+    mac = reservation.mac.lower()
+    return [
+        Element("bridge", "own4", (reservation.port, mac, reservation.address), (), spec.bridge),
+        Element("bridge", "own_mac", (reservation.port, mac), (), spec.bridge),
+    ]
+
+
+def _forward_elements(spec: NetworkSpec, forward: ForwardSpec) -> list[Element]:
+    key = (forward.public_address, forward.protocol, forward.public_port)
+    number = (forward.number,)
+    return [
+        Element("inet", "fwd4", key, (forward.address, forward.port), spec.bridge),
+        Element("inet", "fwd4id", key, number, spec.bridge),
+        Element("inet", "acct_in", number, (), spec.bridge),
+        Element("inet", "acct_out", number, (), spec.bridge),
+    ]

@@ -1,0 +1,103 @@
+"""Networks."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, Self
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Coalesce
+
+from kvmweb.core import names
+from kvmweb.core.access import User
+from kvmweb.core.choices import State
+from kvmweb.hosts.models import Host, PublicAddress
+from kvmweb.jobs.models import heavy
+from kvmweb.jobs.subjects import Subject
+from kvmweb.projects.models import Project, seen_by, written_by
+
+
+class NetworkQuerySet(models.QuerySet["Network"]):
+    def visible_to(self, user: User) -> Self:
+        return self.filter(seen_by(user))
+
+    def writable_by(self, user: User) -> Self:
+        return self.filter(written_by(user))
+
+    def for_display(self) -> Self:
+        """With everything a list row, its state and its counts need, in one query."""
+        rows = self.select_related("host", "job", "project", "source_address")
+        return rows.defer(*heavy("job")).annotate(
+            vm_count=_count("reservations", nic__isnull=False),
+            forward_count=_count("forwards"),
+        )
+
+
+def _count(relation: str, **only: Any) -> Coalesce:
+    """How many present parts of a relation the network at hand has: a query of its own, so that
+    counts do not multiply each other.
+    """
+    parts = Network._meta.get_field(relation).related_model._default_manager  # type: ignore[union-attr]
+    own = parts.filter(network=models.OuterRef("pk"), present=True, **only).order_by()
+    count = own.values("network").annotate(count=models.Count("pk")).values("count")
+    return Coalesce(models.Subquery(count), 0)
+
+
+class Network(Subject):
+    """A private network on one host: a bridge, a subnet, and how it reaches the outside."""
+
+    kind = "network"
+
+    class Mode(models.TextChoices):
+        NAT = "nat", "NAT: reaches the outside, unreachable from it but for forwards"
+        ISOLATED = "isolated", "Isolated: guests reach each other only"
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="networks")
+    host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="networks")
+    name = models.CharField(max_length=63)
+    mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.NAT)
+    ipv4_subnet = models.CharField(max_length=18)
+    source_address = models.ForeignKey(
+        PublicAddress,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="networks",
+        help_text="The public address guests are seen with outside.",
+    )
+
+    objects = NetworkQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "name"], condition=Q(present=True), name="network_name_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def subnet(self) -> IPv4Network:
+        return IPv4Network(self.ipv4_subnet)
+
+    @property
+    def gateway(self) -> IPv4Address:
+        """The bridge's own address: the first of the subnet."""
+        return self.subnet.network_address + 1
+
+    @property
+    def bridge(self) -> str:
+        return names.bridge(self.pk)
+
+    @property
+    def state(self) -> State:
+        if (transition := self.transition) is not None:
+            return State.SILENT if self._waits_in_vain(transition) else transition
+        return State.ATTENTION if self.attention else State.ACTIVE
+
+    def _waits_in_vain(self, transition: State) -> bool:
+        return transition is not State.ATTENTION and self.host.is_silent
