@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address
 
 from networks.host.elements import (
@@ -11,8 +12,11 @@ from networks.host.elements import (
 )
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
 
+_KEPT = 16  # a spec is asked about several times while it is applied
 
-def owned(spec: NetworkSpec) -> dict[Element, str]:
+
+@lru_cache(maxsize=_KEPT)
+def owned(spec: NetworkSpec) -> Mapping[Element, str]:
     """Every element of the network, with the id of the forward, reservation or network it is of."""
     if not spec.present:
         return {}
@@ -24,6 +28,7 @@ def owned(spec: NetworkSpec) -> dict[Element, str]:
     return found
 
 
+@lru_cache(maxsize=_KEPT)
 def elements(spec: NetworkSpec) -> frozenset[Element]:
     """Every element the network should have in the kernel."""
     return frozenset(owned(spec))

@@ -12,10 +12,10 @@ the order of the machine (nft(8), "SETS"; include/uapi/linux/netfilter/nf_tables
 
 from __future__ import annotations
 
+import socket
 import sys
 from dataclasses import dataclass
-from ipaddress import IPv4Address
-from typing import Literal, TypeAlias, assert_never
+from typing import Literal, NamedTuple, TypeAlias, assert_never
 
 Family = Literal["inet", "bridge"]
 FieldType = Literal["ipv4_addr", "inet_proto", "inet_service", "mark", "ifname", "ether_addr"]
@@ -49,9 +49,11 @@ class SetType:
         return "map" if self.value else "set"
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
-    """One element; `value` is empty in a set. `owner` is the bridge of its network."""
+class Element(NamedTuple):
+    """One element; `value` is empty in a set. `owner` is the bridge of its network.
+
+    A named tuple, because a host has tens of thousands that are compared with every change.
+    """
 
     family: Family
     name: str
@@ -110,7 +112,7 @@ def _padded(size: int) -> int:
 def _pack_field(kind: FieldType, field: Field) -> bytes:
     match kind:
         case "ipv4_addr":
-            return IPv4Address(field).packed
+            return socket.inet_pton(socket.AF_INET, str(field))
         case "inet_proto":
             return bytes([_PROTOCOLS[str(field)]])
         case "inet_service":
@@ -128,7 +130,7 @@ def _pack_field(kind: FieldType, field: Field) -> bytes:
 def _unpack_field(kind: FieldType, data: bytes) -> Field:
     match kind:
         case "ipv4_addr":
-            return str(IPv4Address(data))
+            return socket.inet_ntop(socket.AF_INET, data)
         case "inet_proto":
             return _PROTOCOL_NAMES.get(data[0], data[0])
         case "inet_service":

@@ -89,6 +89,8 @@ def ports_in_use(
 
 def without(spec: NetworkSpec, ids: Collection[str]) -> NetworkSpec:
     """The network without some of its forwards and reservations' ports."""
+    if not ids:
+        return spec
     return replace(
         spec,
         forwards=tuple(forward for forward in spec.forwards if forward.id not in ids),

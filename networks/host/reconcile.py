@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from networks.host.drivers.netlink import ALREADY_THERE, Answer
 from networks.host.drivers.obstacles import obstacles
 from networks.host.elements import Element
 from networks.host.kernel import HostKernel
-from networks.host.ops import AddAddress, ChangeElements, LoadSkeleton, Op
+from networks.host.ops import ChangeElements, LoadSkeleton, Op
 from networks.host.owner import Owner
 from networks.host.plan import gateway, plan
 from networks.host.preflight import Refusal
@@ -171,7 +171,7 @@ class NetworkReconciler:
 
     def _preflight(self, spec: NetworkSpec, state: NetworkState) -> Refusals:
         addresses = hostfacts.addresses()
-        if any(isinstance(op, AddAddress) for op in plan(spec, state)):
+        if state.bridge is None or gateway(spec) not in state.bridge.addresses:
             preflight.check_subnet(spec, addresses, hostfacts.routes(), state.resolvers)
         if not state.dhcp_running and not dhcp.is_installed():
             raise dhcp.missing()
@@ -256,7 +256,9 @@ def _interfaces(spec: NetworkSpec) -> set[str]:
     return {spec.bridge, *(reservation.port for reservation in spec.reservations)}
 
 
-def _culprit(spec: NetworkSpec, blame: dict[Element, str], element: Element, answer: Answer) -> str:
+def _culprit(
+    spec: NetworkSpec, blame: Mapping[Element, str], element: Element, answer: Answer
+) -> str:
     """The id of the forward or reservation at fault; of the network itself nothing is spared."""
     culprit = blame.get(element, spec.subject)
     if culprit == spec.subject:

@@ -24,7 +24,7 @@ from networks.host.drivers.nftables import OWNER, PERSIST, Command, NftablesSock
 from networks.host.elements import Element
 from networks.host.ruleset import CHAINS, FAMILIES, skeleton
 
-_READ_BACK = 64
+_FEW = 64
 _ATTEMPTS = 5
 _NFT_SECONDS = 60
 _NO_OWNERSHIP = {errno.EOPNOTSUPP, errno.EINVAL}
@@ -35,22 +35,23 @@ class Tables:
     """What is in our tables: the elements by owner, and whether the rules are the skeleton's."""
 
     skeleton: bool = False
-    by_owner: dict[str, dict[tuple[object, ...], Element]] = field(default_factory=dict)
+    by_place: dict[tuple[object, ...], Element] = field(default_factory=dict)
+    by_owner: dict[str, set[Element]] = field(default_factory=dict)
 
     def put(self, element: Element) -> None:
         """Note an element that is in no other place."""
-        self.by_owner.setdefault(element.owner, {})[element.place] = element
+        self.by_place[element.place] = element
+        self.by_owner.setdefault(element.owner, set()).add(element)
 
     def drop(self, element: Element) -> None:
-        """Note that an element is gone, whoever its owner was."""
-        for elements in self.by_owner.values():
-            elements.pop(element.place, None)
+        """Note that nothing is in the place of an element any more, whoever its owner was."""
+        found = self.by_place.pop(element.place, None)
+        if found is not None:
+            self.by_owner[found.owner].discard(found)
 
     def of(self, *owners: str) -> frozenset[Element]:
         """All elements of these owners."""
-        return frozenset(
-            element for owner in owners for element in self.by_owner.get(owner, {}).values()
-        )
+        return frozenset().union(*(self.by_owner.get(owner, ()) for owner in owners))
 
 
 class Firewall:
@@ -152,14 +153,14 @@ class Firewall:
 
     def _read_back(self, changed: list[Element]) -> None:
         """Learn from the kernel what our own transaction did, if nobody else wrote meanwhile."""
-        if len(changed) > _READ_BACK or self._socket.generation() != self._generation + 1:
+        many = len(changed) > max(_FEW, len(self._tables.by_place) // 2)
+        if many or self._socket.generation() != self._generation + 1:
             self._generation = -1
             return
         for element in changed:
             self._tables.drop(element)
-        for element in changed:
-            for found in self._socket.lookup(element):
-                self._tables.put(found)
+        for found in self._socket.lookup(changed):
+            self._tables.put(found)
         self._generation += 1
 
     def _read(self) -> Tables:

@@ -11,8 +11,9 @@ import struct
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
+from ipaddress import IPv4Network, IPv6Address, ip_address
 from pathlib import Path
+from typing import NamedTuple
 
 from networks.host.drivers.netlink import (
     NETLINK_ROUTE,
@@ -28,7 +29,7 @@ RESOLV_FILES = (
     Path("/run/NetworkManager/no-stub-resolv.conf"),
 )
 _GETADDR, _GETROUTE = 22, 26
-_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_LABEL = 1, 2, 3
 _RTA_DESTINATION, _RTA_INTERFACE, _RTA_TABLE = 1, 4, 15
 _RTN_UNICAST = 1
 _TABLE_LOCAL, _TABLE_MAIN = 255, 254
@@ -82,36 +83,48 @@ def addresses() -> list[Address]:
             _, prefix, _, _, index = struct.unpack_from("=BBBBI", payload)
             values = dict(attributes(payload, 8))
             value = values.get(_IFA_LOCAL) or values[_IFA_ADDRESS]
-            found.append(Address(_interface(index), str(IPv4Address(value)), prefix))
+            # A label is the interface's name, with a colon and more behind it for an alias.
+            label = values.get(_IFA_LABEL, b"").rstrip(b"\0").decode().partition(":")[0]
+            found.append(Address(label or _interface(index), _shown(value), prefix))
     return found
 
 
 def routes() -> list[Route]:
     """All IPv4 unicast routes with an interface."""
-    found = []
-    request = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
-    with NetlinkSocket(NETLINK_ROUTE) as connection:
-        for payload in connection.dump(_GETROUTE, request):
-            _, prefix, _, _, table, _, _, kind = struct.unpack_from("=BBBBBBBB", payload)
-            values = dict(attributes(payload, 12))
-            if _RTA_TABLE in values:
-                (table,) = struct.unpack("=I", values[_RTA_TABLE])
-            if kind != _RTN_UNICAST or table == _TABLE_LOCAL or _RTA_INTERFACE not in values:
-                continue
-            (index,) = struct.unpack("=I", values[_RTA_INTERFACE])
-            network = IPv4Network((values.get(_RTA_DESTINATION, b"\0\0\0\0"), prefix))
-            found.append(Route(_interface(index), network, table))
-    return found
+    return [
+        Route(_interface(route.number), IPv4Network((route.destination, route.prefix)), route.table)
+        for route in _routes()
+    ]
 
 
 def uplinks() -> tuple[str, ...]:
     """The interfaces of the default routes, each once."""
-    found = {
-        route.interface
-        for route in routes()
-        if route.network.prefixlen == 0 and route.table == _TABLE_MAIN
-    }
-    return tuple(sorted(found))
+    found = {each.number for each in _routes() if (each.prefix, each.table) == (0, _TABLE_MAIN)}
+    return tuple(sorted({_interface(number) for number in found}))
+
+
+class _Route(NamedTuple):
+    """A route as the kernel tells it; `number` is its interface, whose name is one more call."""
+
+    number: int
+    destination: bytes
+    prefix: int
+    table: int
+
+
+def _routes() -> Iterator[_Route]:
+    request = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+    with NetlinkSocket(NETLINK_ROUTE) as connection:
+        for payload in connection.dump(_GETROUTE, request):
+            _, prefix, _, _, table, _, _, kind = struct.unpack_from("=BBBBBBBB", payload)
+            if kind != _RTN_UNICAST or table == _TABLE_LOCAL:
+                continue
+            values = dict(attributes(payload, 12))
+            if _RTA_TABLE in values:
+                (table,) = struct.unpack("=I", values[_RTA_TABLE])
+            if _RTA_INTERFACE in values:
+                (index,) = struct.unpack("=I", values[_RTA_INTERFACE])
+                yield _Route(index, values.get(_RTA_DESTINATION, bytes(4)), prefix, table)
 
 
 def listeners() -> frozenset[Listener]:
@@ -192,7 +205,7 @@ def _decoded(host: str) -> str:
 def _shown(data: bytes) -> str:
     """As IPv4; empty where only IPv6 is taken."""
     if len(data) == 4:
-        return str(IPv4Address(data))
+        return socket.inet_ntop(socket.AF_INET, data)
     address = IPv6Address(data)
     if address == IPv6Address("::"):
         return _ANY

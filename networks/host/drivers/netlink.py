@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -40,6 +40,7 @@ _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _BUFFER = 32 << 20
 _RECEIVE = 128 << 10
+_AT_ONCE = 256
 _DEADLINE_SECONDS = 10
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -167,6 +168,17 @@ class NetlinkSocket:
         self.send(message(kind, NLM_F_REQUEST | NLM_F_ACK | flags, sequence, payload))
         return list(self._answers(sequence))
 
+    def request_each(self, kind: int, payloads: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
+        """Many requests at once: the payloads of the answers with their request's position. What a
+        request asks for not being there is no error."""
+        for start in range(0, len(payloads), _AT_ONCE):
+            some = payloads[start : start + _AT_ONCE]
+            places = {self.next_sequence(): start + at for at in range(len(some))}
+            flags = NLM_F_REQUEST | NLM_F_ACK
+            asked = zip(places, some, strict=True)
+            self.send(b"".join(message(kind, flags, number, each) for number, each in asked))
+            yield from self._answers_to(places)
+
     def answers(self, first: int, last: int) -> list[Answer]:
         """Errors of the messages `first` to `last`, sent at once, up to the answer to `last`.
 
@@ -193,6 +205,20 @@ class NetlinkSocket:
             length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
             yield Message(kind, sequence, data[offset + 16 : offset + length]), flags
             offset += (length + 3) & ~3
+
+    def _answers_to(self, places: dict[int, int]) -> Iterator[tuple[int, bytes]]:
+        """Answers to requests, whose places are given by sequence number, until all are done."""
+        while places:
+            for received, flags in self.receive():
+                if received.sequence not in places:
+                    continue
+                if received.kind != _NLMSG_ERROR:
+                    yield places[received.sequence], received.payload
+                    continue
+                del places[received.sequence]
+                answer = _answer(received, flags)
+                if answer.errno not in {0, ALREADY_GONE}:
+                    raise KernelRefused(answer.errno, answer.reason)
 
     def _answers(self, sequence: int) -> Iterator[bytes]:
         interrupted = False

@@ -6,7 +6,7 @@ Formats: include/uapi/linux/netfilter/nfnetlink.h and nf_tables.h.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from kvmweb.core.errors import HostError
@@ -155,12 +155,14 @@ class NftablesSocket:
             return int(struct.unpack(">I", flags)[0])
         return None
 
-    def lookup(self, element: Element) -> list[Element]:
-        """What lies in the element's place."""
+    def lookup(self, elements: Sequence[Element]) -> list[Element]:
+        """What lies in the places of these elements."""
+        places = [_place(element) for element in elements]
+        answers = self._socket.request_each(_SUBSYSTEM << 8 | _GETSETELEM, places)
         return [
             found
-            for answer in self._get(_GETSETELEM, _place(element))
-            for found in _decoded(element.family, element.name, answer)
+            for position, answer in answers
+            for found in _decoded(elements[position].family, elements[position].name, answer)
         ]
 
     def elements(self) -> Iterator[Element]:

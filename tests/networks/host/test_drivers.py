@@ -65,9 +65,9 @@ def test_every_refused_element_is_named_and_nothing_was_done(firewall: Firewall)
     there = Element("inet", "fwd4id", (PUBLIC, "tcp", 80), (7,), "kw9")
     also = Element("bridge", "own_mac", ("kt1", "52:00:00:00:00:01"), (), "kw9")
     firewall.change([there, also], ())
-    clash, fine = replace(there, value=(8,), owner="kw1"), replace(there, key=(PUBLIC, "tcp", 81))
-    refused = firewall.change([clash, fine, replace(also, owner="kw1")], ())
-    assert set(refused) == {clash, replace(also, owner="kw1")}
+    clash, fine = there._replace(value=(8,), owner="kw1"), there._replace(key=(PUBLIC, "tcp", 81))
+    refused = firewall.change([clash, fine, also._replace(owner="kw1")], ())
+    assert set(refused) == {clash, also._replace(owner="kw1")}
     assert firewall.observe().of("kw1", "kw9") == {there, also}
 
 
@@ -80,7 +80,7 @@ def test_removing_what_is_gone_already_is_success(firewall: Firewall) -> None:
 
 def test_an_element_is_replaced_in_one_transaction(firewall: Firewall) -> None:
     old = Element("inet", "snat4", ("kw1",), ("198.51.100.10",), "kw1")
-    new = replace(old, value=("198.51.100.11",))
+    new = old._replace(value=("198.51.100.11",))
     firewall.change([old], ())
     assert firewall.change([new], [old]) == {}
     assert firewall.observe().of("kw1") == {new}
