@@ -1,4 +1,5 @@
-"""`python -m kvmweb.host monitor`: tells the panel what libvirt sees and what the host is like.
+"""`python -m kvmweb.host monitor`: tells the panel what libvirt sees and what the host is like,
+and answers what the panel asks at once (`kvmweb.host.answering`).
 
 Nothing it waits for keeps the heartbeat back: libvirt is asked in a thread of its own and messages
 are sent in another. A hung libvirtd shows as `libvirt_version` None, an absent broker as silence.
@@ -19,11 +20,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from kvmweb.core.errors import KvmwebError
+from kvmweb.host.answering import answer_questions
 from kvmweb.host.app import make_app
 from kvmweb.host.config import HostConfig
 from kvmweb.host.facts import Hypervisor, gather, version_text
 from kvmweb.host.post import HEARTBEAT, OBSERVED, BrokerAway, Post, Send
 from kvmweb.host.program.accelerator import accelerator
+from kvmweb.host.program.questions import answers
 from kvmweb.host.program.surroundings import surroundings
 from kvmweb.host.pulse import BEAT, heartbeat
 from vms.host.drivers.domains import Domains
@@ -55,6 +58,7 @@ async def _watch(config: HostConfig) -> int:
         tasks.create_task(_repeat(BEAT, monitor.beat))
         tasks.create_task(_repeat(LIST_AGAIN, monitor.list_all))
         tasks.create_task(_repeat(TRY_AGAIN, monitor.find_accelerator))
+        tasks.create_task(answer_questions(config, answers(config)))
     return 0
 
 
