@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
-from networks.host.elements import (
-    VERDICT_ACCEPT,
-    Element,
-)
+from networks.host.elements import SOURCE_SETS, VERDICT_ACCEPT, Element
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
 
 _KEPT = 16  # a spec is asked about several times while it is applied
@@ -78,4 +75,52 @@ def _forward_elements(spec: NetworkSpec, forward: ForwardSpec) -> list[Element]:
         Element("inet", "fwd4id", key, number, spec.bridge),
         Element("inet", "acct_in", number, (), spec.bridge),
         Element("inet", "acct_out", number, (), spec.bridge),
+        *_source_elements(spec, forward),
+        *_limit_elements(spec, forward),
     ]
+
+
+def allowed_sources(spec: NetworkSpec, forward: ForwardSpec) -> tuple[IPv4Network, ...]:
+    """Who may use the forward, as its packets show it where they are judged; none means anyone.
+
+    Guests of the forward's own network come by the network's public address, but are seen there
+    with their own: they may if that address may.
+    """
+    allowed = [IPv4Network(source) for source in forward.sources]
+    if spec.source_address and any(IPv4Address(spec.source_address) in each for each in allowed):
+        allowed.append(IPv4Network(spec.subnet))
+    return tuple(allowed)
+
+
+def _source_elements(spec: NetworkSpec, forward: ForwardSpec) -> list[Element]:
+    allowed = allowed_sources(spec, forward)
+    if not allowed:
+        return []
+    found = [Element("inet", name, (forward.number,), (), spec.bridge) for name in _RESTRICTED]
+    for network in allowed:
+        length = -(-network.prefixlen // 4) * 4 or 4
+        found += [
+            Element(
+                "inet",
+                SOURCE_SETS[length],
+                (forward.number, str(part.network_address)),
+                (),
+                spec.bridge,
+            )
+            for part in network.subnets(new_prefix=length)
+        ]
+    return found
+
+
+def _limit_elements(spec: NetworkSpec, forward: ForwardSpec) -> list[Element]:
+    number = (forward.number,)
+    found: list[Element] = []
+    if forward.connections:
+        found.append(Element("inet", "max_conn", number, (forward.connections,), spec.bridge))
+    if forward.rate:
+        limit = (forward.rate, forward.burst or forward.rate)
+        found.append(Element("inet", "max_rate", number, limit, spec.bridge))
+    return found
+
+
+_RESTRICTED = ("restricted", "sifted")

@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple, TypeAlias, assert_never
 
 Family = Literal["inet", "bridge"]
 FieldType = Literal["ipv4_addr", "inet_proto", "inet_service", "mark", "ifname", "ether_addr"]
+Limit = Literal["connections", "rate"]
 Field: TypeAlias = str | int
 
 TABLE = "kvmweb"
@@ -38,11 +39,16 @@ _SIZES: dict[FieldType, int] = {
 
 @dataclass(frozen=True, slots=True)
 class SetType:
-    """The type of a set, or of a map when it has a value; `counter` counts what is looked up."""
+    """The type of a set, or of a map when it has a value; `counter` counts what is looked up.
+
+    An element of a set with a `limit` matches only what exceeds the limit it carries: its value is
+    the number of connections, or new ones per second and the burst.
+    """
 
     key: tuple[FieldType, ...]
     value: tuple[FieldType, ...] | Literal["verdict"] = ()
     counter: bool = False
+    limit: Limit | None = None
 
     @property
     def keyword(self) -> str:
@@ -50,7 +56,7 @@ class SetType:
 
 
 class Element(NamedTuple):
-    """One element; `value` is empty in a set. `owner` is the bridge of its network.
+    """One element; `value` is empty in a plain set. `owner` is the bridge of its network.
 
     A named tuple, because a host has tens of thousands that are compared with every change.
     """
@@ -67,6 +73,10 @@ class Element(NamedTuple):
         return self.family, self.name, self.key
 
 
+# Allowed sources lie in hash sets, one per length of prefix that is a multiple of four: any prefix
+# is at most eight of these, and no set of intervals has to be searched or rebuilt for a change.
+SOURCE_SETS: dict[int, str] = {length: f"src{length}" for length in range(32, 0, -4)}
+
 SETS: dict[tuple[Family, str], SetType] = {
     ("inet", "fwd4"): SetType(
         ("ipv4_addr", "inet_proto", "inet_service"), ("ipv4_addr", "inet_service")
@@ -74,6 +84,11 @@ SETS: dict[tuple[Family, str], SetType] = {
     ("inet", "fwd4id"): SetType(("ipv4_addr", "inet_proto", "inet_service"), ("mark",)),
     ("inet", "acct_in"): SetType(("mark",), counter=True),
     ("inet", "acct_out"): SetType(("mark",), counter=True),
+    ("inet", "max_conn"): SetType(("mark",), limit="connections"),
+    ("inet", "max_rate"): SetType(("mark",), limit="rate"),
+    ("inet", "restricted"): SetType(("mark",)),
+    ("inet", "sifted"): SetType(("mark",)),
+    **{("inet", name): SetType(("mark", "ipv4_addr")) for name in SOURCE_SETS.values()},
     ("inet", "snat4"): SetType(("ifname",), ("ipv4_addr",)),
     ("inet", "masq"): SetType(("ifname",)),
     ("inet", "egress"): SetType(("ifname",)),

@@ -151,10 +151,20 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowed:
+    """Who may use a forward: networks in CIDR notation, and the host itself."""
+
+    number: int
+    sources: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class EndFlows:
-    """End connections: of forwards by their numbers, to destinations, of a whole subnet."""
+    """End connections: of forwards by their numbers, of forwards from where they are not allowed,
+    to destinations, of a whole subnet."""
 
     numbers: frozenset[int] = frozenset()
+    narrowed: frozenset[Allowed] = frozenset()
     destinations: frozenset[Destination] = frozenset()
     subnets: frozenset[str] = frozenset()
 
@@ -283,7 +293,7 @@ def _ties(verb: str, preposition: str, elements: Iterable[Element]) -> str:
 
 def _counters(elements: frozenset[Element]) -> str:
     """Only where nothing else changes: a forward and its counters are one thing to people."""
-    if not {element.name for element in elements} <= {"acct_in", "acct_out", "settled"}:
+    if not {element.name for element in elements} <= {"acct_in", "acct_out", "settled", "sifted"}:
         return ""
     count = sum(element.name == "acct_in" for element in elements)
     return f"Counting the traffic of {_count(count, 'forward', 'forwards')}" if count else ""

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 
-from networks.host.contents import elements, host_elements
+from networks.host.contents import allowed_sources, elements, host_elements
 from networks.host.dhcp_files import dhcp_files
-from networks.host.elements import Element
+from networks.host.elements import SOURCE_SETS, Element
 from networks.host.ops import (
     AddAddress,
+    Allowed,
     AttachPort,
     BringUp,
     ChangeElements,
@@ -101,10 +102,11 @@ def _as_fixed(spec: NetworkSpec, bridge: BridgeState) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Flows:
-    """Whose connections a change of elements concerns: `numbers` and `network` lose their marker
-    until those were ended."""
+    """Whose connections a change of elements concerns: `numbers`, `narrowed` and `network` lose
+    their marker until those were ended."""
 
     numbers: frozenset[int]
+    narrowed: frozenset[int]
     network: bool
     ops: tuple[EndFlows, ...]
 
@@ -112,6 +114,8 @@ class _Flows:
         """Whether `element` is a marker that has to wait for the end of these connections."""
         if element.name == "settled":
             return self.network
+        if element.name == "sifted":
+            return element.key[0] in self.narrowed
         return element.name in MARKERS and element.key[0] in self.numbers
 
 
@@ -143,12 +147,14 @@ def _flows(
 ) -> _Flows:
     numbers = _numbers_to_end(state, missing, extra)
     network = state.bridge is not None and _network_to_end(spec, state.bridge, missing | extra)
+    narrowed = _narrowed(state, missing, extra) - numbers
     ends = EndFlows(
         numbers=numbers,
+        narrowed=_allowed(spec, narrowed),
         destinations=_destinations(state, missing, numbers),
         subnets=_subnets(spec, state) if network else frozenset(),
     )
-    return _Flows(numbers, network, (ends,) if ends != EndFlows() else ())
+    return _Flows(numbers, narrowed, network, (ends,) if ends != EndFlows() else ())
 
 
 def _numbers_to_end(
@@ -161,6 +167,25 @@ def _numbers_to_end(
     unsettled = {int(e.key[0]) for e in missing if e.name == "acct_in"} & set(known.values())
     stale = {int(e.key[0]) for e in extra if e.name in {"acct_in", "acct_out"}}
     return frozenset(changed | renumbered | unsettled | stale)
+
+
+def _narrowed(
+    state: NetworkState, missing: frozenset[Element], extra: frozenset[Element]
+) -> frozenset[int]:
+    """Restricted forwards that lose a source, or did so before a crash."""
+    known = {int(e.value[0]) for e in state.elements if e.name == "fwd4id"}
+    unsifted = {int(e.key[0]) for e in missing if e.name in {"sifted", "restricted"}}
+    lost = {int(e.key[0]) for e in extra if e.name in SOURCE_SETS.values()}
+    open_again = {int(e.key[0]) for e in extra if e.name == "restricted"}
+    return frozenset((unsifted | lost) & known - open_again)
+
+
+def _allowed(spec: NetworkSpec, numbers: frozenset[int]) -> frozenset[Allowed]:
+    return frozenset(
+        Allowed(forward.number, frozenset(map(str, allowed_sources(spec, forward))))
+        for forward in spec.forwards
+        if forward.number in numbers
+    )
 
 
 def _network_to_end(spec: NetworkSpec, bridge: BridgeState, changed: frozenset[Element]) -> bool:

@@ -1,12 +1,15 @@
 """The one static ruleset and what a network adds to it as elements. Pure: text and values only.
 
 The chains judge only what comes from or goes to a bridge of ours (`kw*`); guest ports are `kt*`.
-The ct mark of a connection is the number of its forward, 0 is none. Three sets are more than data:
+The ct mark of a connection is the number of its forward, 0 is none. Some sets are more than data:
 
 - `acct_in`/`acct_out` hold the number of a forward only while no connection of an earlier state of
   that forward can be alive, and `settled` likewise the bridge of a network. A change takes the
   number out first and puts it back once old connections were ended, so whoever comes after a
   crash sees in the kernel that they still have to be.
+- `sifted` holds the number of a restricted forward only while no connection from an address that
+  may not use it can be alive; narrowing its sources takes it out in the same way, and leaves the
+  connections of all others as they are.
 - `closed` holds the uplinks that forward only because we switched it on: what comes in there and
   is not for a network of ours is dropped, so the host does not become an open router.
 
@@ -19,19 +22,22 @@ is dropped by the host. `dhcp_rate` is filled by packets alone: a guest asks ten
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import IPv4Network
 
 from networks.host.elements import (
     SETS,
+    SOURCE_SETS,
     TABLE,
     Element,
     Family,
     Field,
     FieldType,
+    Limit,
     SetType,
 )
 
 FAMILIES: tuple[Family, ...] = ("inet", "bridge")
-MARKERS = frozenset({"acct_in", "acct_out", "settled"})
+MARKERS = frozenset({"acct_in", "acct_out", "settled", "sifted"})
 _BASE_CHAINS: dict[tuple[Family, str], str] = {
     ("inet", "dnat_pre"): "type nat hook prerouting priority -105",
     ("inet", "dnat_out"): "type nat hook output priority -105",
@@ -51,6 +57,7 @@ _IP_SOURCE = "@nh,96,32"
 _ETHER_SOURCE = "@ll,48,48"
 _SHORTEST_DHCP = 8 + 236
 
+_ANY_LIMIT = (1, 1)
 _RATE = "{ type ifname; size 65535; flags dynamic,timeout; timeout 1m; }"
 
 # Chains stand before those that jump to them only for the reader: all are made before any rule.
@@ -93,7 +100,17 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
     ),
     ("inet", "forwarded"): (
         'iifname "kw*" iifname != @egress counter reject with icmpx admin-prohibited',
+        "ct mark @restricted jump allowed",
+        "ct mark @max_rate counter drop",
+        "ct mark @max_conn counter reject with icmpx admin-prohibited",
         "accept",
+    ),
+    ("inet", "allowed"): (
+        *(
+            f"ct mark . ip saddr & {IPv4Network((0, length)).netmask} @{name} return"
+            for length, name in SOURCE_SETS.items()
+        ),
+        "counter drop",
     ),
     ("inet", "guest_in"): ('iifname "kw*" jump from_guest',),
     ("inet", "from_guest"): (
@@ -171,7 +188,15 @@ def _add_set(family: Family, name: str, kind: SetType) -> str:
     value = kind.value if isinstance(kind.value, str) else _joined(kind.value)
     types = f"{_joined(kind.key)} : {value}" if value else _joined(kind.key)
     counter = " counter;" if kind.counter else ""
-    return f"add {kind.keyword} {family} {TABLE} {name} {{ type {types};{counter} }}"
+    limit = f" {_limit(kind.limit, _ANY_LIMIT)};" if kind.limit else ""
+    return f"add {kind.keyword} {family} {TABLE} {name} {{ type {types};{counter}{limit} }}"
+
+
+def _limit(kind: Limit, value: tuple[Field, ...]) -> str:
+    """What an element with a limit carries; every one of a set carries the same sort."""
+    if kind == "connections":
+        return f"ct count over {value[0]}"
+    return f"limit rate over {value[0]}/second burst {value[1]} packets"
 
 
 def _joined(types: tuple[FieldType, ...]) -> str:
@@ -187,6 +212,8 @@ def _add_chain(family: Family, name: str) -> str:
 def _add_element(element: Element) -> str:
     kind = SETS[element.family, element.name]
     key = _literal(element.key, kind.key)
+    if kind.limit:
+        key = f"{key} {_limit(kind.limit, element.value)}"
     comment = f' comment "{element.owner}"' if element.owner else ""
     value = ""
     if isinstance(kind.value, str):

@@ -33,7 +33,10 @@ class ForwardSpec:
     """One port of one protocol: `public_address:public_port` -> `address:port`.
 
     `number` is its ct mark, never 0.
-    A forward of "tcp and udp" is two of these with the same `id` and `number`.
+    A forward of "tcp and udp" is two of these with the same `id` and `number`. `sources` are the
+    IPv4 networks, in CIDR notation, that may use it; none means anyone. `rate` and `burst` limit
+    new connections (per second, and at once), `connections` those open at the same time; 0 is no
+    limit. Limits are of the forward as a whole, both protocols together.
     """
 
     id: str
@@ -43,6 +46,10 @@ class ForwardSpec:
     public_port: int
     address: str
     port: int
+    sources: tuple[str, ...] = ()
+    rate: int = 0
+    burst: int = 0
+    connections: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

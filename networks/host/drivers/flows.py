@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from networks.host.drivers import hostfacts
 from networks.host.drivers.netlink import (
     ALREADY_GONE,
     NETLINK_NETFILTER,
@@ -24,7 +25,7 @@ from networks.host.drivers.netlink import (
     attributes,
     nested,
 )
-from networks.host.ops import Destination, EndFlows
+from networks.host.ops import Allowed, Destination, EndFlows
 
 _SUBSYSTEM = 1 << 8
 _GET, _DELETE = _SUBSYSTEM | 1, _SUBSYSTEM | 2
@@ -62,18 +63,20 @@ class Flows:
 
     def end(self, what: EndFlows) -> None:
         """End every connection that `what` names. None being there is success."""
-        if what.subnets or len(what.numbers) + len(what.destinations) > _FEW:
+        few = len(what.numbers) + len(what.narrowed) + len(what.destinations) <= _FEW
+        if what.subnets or not few:
             self._end_matching(_general(), _matcher(what))
             return
         for number in what.numbers:
             self._end_mark(number)
+        for allowed in what.narrowed:
+            only = EndFlows(narrowed=frozenset([allowed]))
+            self._end_matching(_general() + _mark(allowed.number), _matcher(only))
         for destination in what.destinations:
             self._end_matching(_general() + _filter(destination), _any)
 
     def _end_mark(self, number: int) -> None:
-        mark = attribute(_MARK, struct.pack(">I", number))
-        mask = attribute(_MARK_MASK, struct.pack(">I", 0xFFFFFFFF))
-        self._delete(_general() + mark + mask)
+        self._delete(_general() + _mark(number))
 
     def _end_matching(self, request: bytes, matches: Callable[[Flow], bool]) -> None:
         """A dump that was interrupted may have missed old entries; it is read again."""
@@ -108,8 +111,12 @@ def _matcher(what: EndFlows) -> Callable[[Flow], bool]:
         (_PROTOCOLS[d.protocol], IPv4Address(d.address).packed, d.port) for d in what.destinations
     }
 
+    narrowed = _narrowed(what.narrowed)
+
     def matches(flow: Flow) -> bool:
         if flow.mark in what.numbers:
+            return True
+        if flow.mark in narrowed and not narrowed[flow.mark](IPv4Address(flow.source)):
             return True
         if (flow.protocol, flow.destination, flow.port) in destinations:
             return True
@@ -117,6 +124,17 @@ def _matcher(what: EndFlows) -> Callable[[Flow], bool]:
         return any(end in subnet for subnet in subnets for end in ends)
 
     return matches
+
+
+def _narrowed(every: frozenset[Allowed]) -> dict[int, Callable[[IPv4Address], bool]]:
+    """For each of these forwards, who may use it. No list keeps the host itself out."""
+    own = {IPv4Address(address.address) for address in hostfacts.addresses()} if every else set()
+
+    def may(allowed: Allowed) -> Callable[[IPv4Address], bool]:
+        networks = [IPv4Network(source) for source in allowed.sources]
+        return lambda source: source in own or any(source in network for network in networks)
+
+    return {allowed.number: may(allowed) for allowed in every}
 
 
 def _any(flow: Flow) -> bool:
@@ -141,6 +159,11 @@ def _tuple(data: bytes) -> tuple[bytes, bytes, int, int]:
     protocol = dict(attributes(parts[_PROTOCOL]))
     port = int.from_bytes(protocol.get(_PORT, b""), "big")
     return addresses.get(_SOURCE, b""), addresses.get(_DESTINATION, b""), protocol[_NUMBER][0], port
+
+
+def _mark(number: int) -> bytes:
+    mark = attribute(_MARK, struct.pack(">I", number))
+    return mark + attribute(_MARK_MASK, struct.pack(">I", 0xFFFFFFFF))
 
 
 def _filter(destination: Destination) -> bytes:

@@ -27,7 +27,17 @@ from networks.host.drivers.netlink import (
     refusal,
     text,
 )
-from networks.host.elements import SETS, TABLE, VERDICT_ACCEPT, Element, Family, pack, unpack
+from networks.host.elements import (
+    SETS,
+    TABLE,
+    VERDICT_ACCEPT,
+    Element,
+    Family,
+    Field,
+    Limit,
+    pack,
+    unpack,
+)
 from networks.host.ruleset import FAMILIES
 
 OWNER, PERSIST = 0x2, 0x4
@@ -43,6 +53,10 @@ _TABLE_FLAGS = 2
 _SET_ATTRIBUTE, _ELEMENTS = 2, 3
 _KEY, _DATA, _USERDATA = 1, 2, 6
 _VALUE, _VERDICT = 1, 2
+_EXPRESSION, _EXPRESSION_NAME, _EXPRESSION_DATA = 7, 1, 2
+_COUNT, _COUNT_FLAGS = 1, 2
+_RATE, _RATE_UNIT, _RATE_BURST, _RATE_TYPE, _RATE_FLAGS = 1, 2, 3, 4, 5
+_SECOND, _PACKETS = 1, 0
 _CHAIN_NAME = 3
 _COMMENT = 0
 _NF_DROP, _NF_ACCEPT = 0, 1
@@ -256,10 +270,40 @@ def _element(element: Element) -> bytes:
         parts.append(nested(_DATA, verdict))
     elif kind.value:
         parts.append(nested(_DATA, attribute(_VALUE, pack(kind.value, element.value))))
+    if kind.limit:
+        parts.append(nested(_EXPRESSION, *_limit(kind.limit, element.value)))
     if element.owner:
         comment = element.owner.encode() + b"\0"
         parts.append(attribute(_USERDATA, bytes([_COMMENT, len(comment)]) + comment))
     return _list(element, *parts)
+
+
+def _limit(kind: Limit, value: tuple[Field, ...]) -> tuple[bytes, bytes]:
+    """The expression of one element: it matches when the limit is exceeded."""
+    exceeded = struct.pack(">I", 1)
+    if kind == "connections":
+        data = nested(
+            _EXPRESSION_DATA,
+            attribute(_COUNT, struct.pack(">I", int(value[0]))),
+            attribute(_COUNT_FLAGS, exceeded),
+        )
+        return text(_EXPRESSION_NAME, "connlimit"), data
+    data = nested(
+        _EXPRESSION_DATA,
+        attribute(_RATE, struct.pack(">Q", int(value[0]))),
+        attribute(_RATE_UNIT, struct.pack(">Q", _SECOND)),
+        attribute(_RATE_BURST, struct.pack(">I", int(value[1]))),
+        attribute(_RATE_TYPE, struct.pack(">I", _PACKETS)),
+        attribute(_RATE_FLAGS, exceeded),
+    )
+    return text(_EXPRESSION_NAME, "limit"), data
+
+
+def _limit_of(kind: Limit, data: bytes) -> tuple[Field, ...]:
+    """The value of an element, from its expression."""
+    found = dict(attributes(dict(attributes(data))[_EXPRESSION_DATA]))
+    parts = (_COUNT,) if kind == "connections" else (_RATE, _RATE_BURST)
+    return tuple(int.from_bytes(found[part], "big") for part in parts)
 
 
 def _key(element: Element) -> bytes:
@@ -287,6 +331,8 @@ def _decoded(family: Family, name: str, payload: bytes) -> Iterator[Element]:
             value = (_verdict(found[_DATA]),)
         elif kind.value:
             value = unpack(kind.value, dict(attributes(found[_DATA]))[_VALUE])
+        elif kind.limit:
+            value = _limit_of(kind.limit, found[_EXPRESSION])
         yield Element(family, name, key, value, _owner(found.get(_USERDATA, b"")))
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from networks.host.contents import elements
-from networks.host.elements import Element
+from networks.host.elements import SOURCE_SETS, Element
 from networks.host.ops import (
     AddAddress,
+    Allowed,
     AttachPort,
     BringUp,
     ChangeElements,
@@ -32,7 +33,6 @@ from networks.host.ops import (
     WriteDhcp,
 )
 from networks.host.plan import plan
-from networks.host.ruleset import MARKERS
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
 from networks.host.state import BRIDGE_SYSCTLS, BridgeFilter, BridgeState, NetworkState, UplinkState
 from tests.networks.host.lab import PUBLIC, SECOND_PUBLIC, absent, forward, network, with_forwards
@@ -141,6 +141,20 @@ def reservations(draw: st.DrawFn) -> tuple[ReservationSpec, ...]:
     )
 
 
+LIMITS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "sources": st.lists(
+            st.sampled_from(["198.51.100.1/32", "198.51.100.0/29", "10.0.0.0/8", f"{PUBLIC}/32"]),
+            max_size=2,
+        ).map(tuple),
+        "rate": st.integers(1, 2),
+        "burst": st.integers(1, 2),
+        "connections": st.integers(1, 2),
+    },
+)
+
+
 @st.composite
 def forwards(draw: st.DrawFn) -> tuple[ForwardSpec, ...]:
     keys = draw(
@@ -154,15 +168,19 @@ def forwards(draw: st.DrawFn) -> tuple[ForwardSpec, ...]:
             max_size=5,
         )
     )
+    limits = {number: draw(LIMITS) for number in range(1, 5)}
     return tuple(
-        ForwardSpec(
-            id=f"f{number}",
-            number=number,
-            protocol="udp" if protocol == "udp" else "tcp",
-            public_address=address,
-            public_port=port,
-            address=f"10.61.0.{draw(HOSTS)}",
-            port=draw(st.integers(1, 65535)),
+        replace(
+            ForwardSpec(
+                id=f"f{number}",
+                number=number,
+                protocol="udp" if protocol == "udp" else "tcp",
+                public_address=address,
+                public_port=port,
+                address=f"10.61.0.{draw(HOSTS)}",
+                port=draw(st.integers(1, 65535)),
+            ),
+            **limits[number],
         )
         for address, protocol, port in keys
         for number in [draw(st.integers(1, 4))]
@@ -229,6 +247,31 @@ def test_connections_of_what_went_are_ended_whatever_stopped_the_plan(
     assert _numbers_gone(start.elements, elements(wanted)) <= ended
 
 
+@given(specs(), specs(), hosts(), st.integers(0, 12))
+def test_connections_from_addresses_that_lost_a_forward_are_ended_whatever_stopped_the_plan(
+    before: NetworkSpec, wanted: NetworkSpec, host: NetworkState, ops: int
+) -> None:
+    start = applied(before, host)
+    first = plan(wanted, start)[:ops]
+    second = plan(wanted, applied(wanted, start, ops))
+    ends = [op for op in (*first, *second) if isinstance(op, EndFlows)]
+    ended = {n for op in ends for n in op.numbers}
+    ended |= {allowed.number for op in ends for allowed in op.narrowed}
+    assert _numbers_narrowed(start.elements, elements(wanted)) <= ended
+
+
+def _numbers_narrowed(old: frozenset[Element], new: frozenset[Element]) -> set[str | int]:
+    """Those in both that stay or become restricted, and lose an address they had."""
+    still = _numbers(old, "acct_in") & _numbers(new, "restricted")
+    names = set(SOURCE_SETS.values())
+    lost = {element.key[0] for element in old - new if element.name in names}
+    return (lost | (still - _numbers(old, "restricted"))) & still
+
+
+def _numbers(all_of: frozenset[Element], name: str) -> set[str | int]:
+    return {element.key[0] for element in all_of if element.name == name}
+
+
 def _numbers_gone(old: frozenset[Element], new: frozenset[Element]) -> set[str | int]:
     known = {element.key: element.value[0] for element in old if element.name == "fwd4id"}
     return {known[element.key] for element in old - new if element.name == "fwd4"}
@@ -271,7 +314,21 @@ def test_a_new_forward_ends_no_connection_of_another() -> None:
     one, two = (forward(1, n, spec.reservations[0], public_port=8000 + n) for n in (1, 2))
     ops = plan(with_forwards(spec, one, two), applied(with_forwards(spec, one), HOST))
     assert [type(op) for op in ops] == [ChangeElements, ChangeElements]
-    assert {e.name for e in ops[1].add} == MARKERS - {"settled"}  # type: ignore[union-attr]
+    assert {e.name for e in ops[1].add} == {"acct_in", "acct_out"}  # type: ignore[union-attr]
+
+
+def test_narrowing_a_forward_ends_connections_from_elsewhere_alone() -> None:
+    spec = network()
+    one = forward(1, 1, spec.reservations[0])
+    some = replace(one, sources=("198.51.100.0/29", "198.51.100.64/26"))
+    fewer = replace(one, sources=("198.51.100.0/29",))
+    for before, after_it in ((one, some), (some, fewer)):
+        ops = plan(with_forwards(spec, after_it), applied(with_forwards(spec, before), HOST))
+        assert ops[1] == EndFlows(narrowed=frozenset({Allowed(101, frozenset(after_it.sources))}))
+        assert {e.name for e in ops[2].add} == {"sifted"}  # type: ignore[union-attr]
+    for before, after_it in ((fewer, some), (some, one), (one, replace(one, rate=3))):
+        ops = plan(with_forwards(spec, after_it), applied(with_forwards(spec, before), HOST))
+        assert EndFlows not in [type(op) for op in ops]
 
 
 def test_an_uplink_is_closed_only_while_it_forwards_because_of_us() -> None:

@@ -36,7 +36,16 @@ def full() -> NetworkSpec:
     spec = network()
     first = spec.reservations[0]
     return with_forwards(
-        spec, forward(1, 1, first), forward(1, 2, first, protocol="udp", public_port=53, port=53)
+        spec,
+        forward(1, 1, first),
+        forward(1, 2, first, protocol="udp", public_port=53, port=53),
+        replace(
+            forward(1, 3, first, public_port=2222, port=22),
+            sources=("198.51.100.1/32", "198.51.100.64/26"),
+            rate=5,
+            burst=9,
+            connections=3,
+        ),
     )
 
 
