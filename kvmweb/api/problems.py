@@ -16,7 +16,8 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from kvmweb.core.errors import KvmwebError
+from kvmweb.core.database import known
+from kvmweb.core.errors import Busy, KvmwebError
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +42,9 @@ class Problem(TypedDict):
 def answer(error: Exception, context: dict[str, Any]) -> Response:
     """DRF's exception handler: every error becomes a problem, and none a traceback."""
     set_rollback()
-    if isinstance(error, KvmwebError):
-        problem = _problem(error.code, error.message, error.field, error.remedy)
-        return Response(problem, status=error.status)
+    if (refusal := known(error)) is not None:
+        problem = _problem(refusal.code, refusal.message, refusal.field, refusal.remedy)
+        return Response(problem, status=refusal.status, headers=_headers(refusal))
     if isinstance(error, Http404):
         error = exceptions.NotFound("There is nothing at this address.")
     elif isinstance(error, PermissionDenied):
@@ -59,6 +60,10 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
     log.error("request failed: %s", context.get("view"), exc_info=error)
     problem = _problem("crashed", "The panel failed at this. Its operators can read why.")
     return Response(problem, status=status.HTTP_500_INTERNAL_SERVER_ERROR)
+
+
+def _headers(refusal: KvmwebError) -> dict[str, str]:
+    return {"Retry-After": str(refusal.retry_after)} if isinstance(refusal, Busy) else {}
 
 
 def _problem(code: str, message: str, field: str = "", remedy: str = "") -> Problem:

@@ -21,8 +21,9 @@ _PROBLEMS = {
     "409": "Somebody else was first, or the object's state excludes the request.",
     "415": "The body is not JSON.",
     "429": "Too many requests; `Retry-After` says how many seconds to wait.",
+    "503": "The panel's database did not answer in time; try again after `Retry-After` seconds.",
 }
-_ALWAYS = ("401", "404", "405", "429")
+_ALWAYS = ("401", "404", "405", "429", "503")
 _WRITES = ("400", "403", "409", "415")
 
 

@@ -54,6 +54,14 @@ class Conflict(KvmwebError):
     status = 409
 
 
+class Busy(KvmwebError):
+    """The panel's own database did not answer in time; asking again later may help."""
+
+    code = "busy"
+    status = 503
+    retry_after = 5  # seconds
+
+
 class HostError(KvmwebError):
     """A host could not do what the spec says. The job fails with this code, message and remedy."""
 

@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 
-from kvmweb.core.errors import KvmwebError
+from kvmweb.core.database import known
+from kvmweb.core.errors import Busy
 
+NOTE = "ui/_refused.html"
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
@@ -17,7 +20,7 @@ def refusals(get_response: GetResponse) -> GetResponse:
 
 
 class Refusals:
-    """Answers a KvmwebError with a page, or with a note on the page that htmx is on.
+    """Answers what a person may see with a page, or with a note on the page that htmx is on.
 
     REST has its own answer and never lets one through to here.
     """
@@ -29,17 +32,28 @@ class Refusals:
         return self._get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if not isinstance(error, KvmwebError):
+        refusal = known(error)
+        if refusal is None:
             return None
-        if getattr(request, "htmx", False):
-            return _note(request, error)
-        known = {404: "404.html", 403: "403.html"}
-        template = known.get(error.status, "ui/refused.html")
-        return render(request, template, {"error": error}, status=error.status)
+        in_place = getattr(request, "htmx", False)
+        if isinstance(refusal, Busy):
+            return _busy(refusal, in_place=in_place)
+        if in_place:
+            return _note(render(request, NOTE, {"error": refusal}, status=refusal.status))
+        templates = {404: "404.html", 403: "403.html"}
+        template = templates.get(refusal.status, "ui/refused.html")
+        return render(request, template, {"error": refusal}, status=refusal.status)
 
 
-def _note(request: HttpRequest, error: KvmwebError) -> HttpResponse:
-    answer = render(request, "ui/_refused.html", {"error": error}, status=error.status)
+def _busy(refusal: Busy, *, in_place: bool) -> HttpResponse:
+    """Without the frame of a page, which would ask the database again."""
+    words = render_to_string(NOTE if in_place else "503.html", {"error": refusal})
+    answer = HttpResponse(words, status=refusal.status)
+    answer["Retry-After"] = str(refusal.retry_after)
+    return _note(answer) if in_place else answer
+
+
+def _note(answer: HttpResponse) -> HttpResponse:
     answer["HX-Retarget"], answer["HX-Reswap"] = "#toasts", "beforeend"
     answer["HX-Reselect"] = ".toast-note"
     return answer
