@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 
-from networks.host.elements import SOURCE_SETS, VERDICT_ACCEPT, Element
+from networks.host.egress import egress_elements
+from networks.host.elements import SOURCE_SETS, Element
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
 
 _KEPT = 16  # a spec is asked about several times while it is applied
@@ -41,14 +43,31 @@ def host_elements(uplinks: Iterable[str], closed: Iterable[str]) -> frozenset[El
 
 def _network_elements(spec: NetworkSpec) -> list[Element]:
     bridge = spec.bridge
-    found = [
-        Element("inet", "pairs", (bridge, bridge), (VERDICT_ACCEPT,), bridge),
-        Element("inet", "settled", (bridge,), (), bridge),
-    ]
-    if spec.mode == "nat":
+    found = [Element("inet", "settled", (bridge,), (), bridge)]
+    partners = [] if spec.guests_apart else [bridge]
+    partners += [peer.bridge for peer in spec.peers]
+    found += [Element("inet", "pairs", (bridge, partner), (), bridge) for partner in partners]
+    if spec.mode == "isolated":
+        return found
+    if spec.egress is None:
         found.append(Element("inet", "egress", (bridge,), (), bridge))
-        found.append(_source(bridge, spec.source_address))
-    return found
+    else:
+        found += egress_elements(bridge, spec.egress)
+    if spec.mode == "routed":
+        return [*found, Element("inet", "routed", (bridge,), (), bridge)]
+    return [*found, *_sources(spec)]
+
+
+def _sources(spec: NetworkSpec) -> list[Element]:
+    """A pool has an element per guest, and one for an address that nobody has reserved."""
+    bridge = spec.bridge
+    if not spec.source_pool:
+        return [_source(bridge, spec.source_address)]
+    chosen = [
+        Element("inet", "snat_pool", (bridge, r.address), (_of_pool(spec, r.address),), bridge)
+        for r in spec.reservations
+    ]
+    return [*chosen, _source(bridge, min(spec.source_pool, key=IPv4Address))]
 
 
 def _source(bridge: str, address: str | None) -> Element:
@@ -57,14 +76,27 @@ def _source(bridge: str, address: str | None) -> Element:
     return Element("inet", "snat4", (bridge,), (str(IPv4Address(address)),), bridge)
 
 
+def _of_pool(spec: NetworkSpec, guest: str) -> str:
+    """The guest's address of the pool, by the highest hash of both: another address in the pool
+    moves its share of the guests to itself, one that leaves moves its own, all others stay."""
+
+    def weight(address: str) -> bytes:
+        return hashlib.sha256(f"{spec.bridge} {guest} {address}".encode()).digest()
+
+    return max(spec.source_pool, key=weight)
+
+
 def _reservation_elements(spec: NetworkSpec, reservation: ReservationSpec) -> list[Element]:
     if not reservation.port:
         return []
     mac = reservation.mac.lower()
-    return [
+    found = [
         Element("bridge", "own4", (reservation.port, mac, reservation.address), (), spec.bridge),
         Element("bridge", "own_mac", (reservation.port, mac), (), spec.bridge),
     ]
+    if spec.guests_apart:
+        found.append(Element("bridge", "apart", (reservation.port,), (), spec.bridge))
+    return found
 
 
 def _forward_elements(spec: NetworkSpec, forward: ForwardSpec) -> list[Element]:

@@ -40,7 +40,7 @@ def _host(bridge: str, reservation: ReservationSpec) -> DhcpFile:
 def _options(spec: NetworkSpec, resolvers: tuple[str, ...]) -> DhcpFile:
     subnet = IPv4Network(spec.subnet)
     options = [f"option:netmask,{subnet.netmask}", f"28,{subnet.broadcast_address}"]
-    if spec.mode == "nat":
+    if spec.mode != "isolated":
         options.append(f"option:router,{spec.gateway}")
         if resolvers:
             options.append(f"option:dns-server,{','.join(resolvers)}")

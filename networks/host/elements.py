@@ -6,6 +6,8 @@ behind is found without knowing what was there before, and no element is ever ta
 network's. Elements of the host as a whole (uplinks) carry no comment, and so does anything put
 into our tables by hand.
 
+In an interval set a field is a range, written "low-high"; names of interfaces stay exact there.
+
 Keys of several fields are padded to four bytes each; numbers of ports are big-endian, marks are in
 the order of the machine (nft(8), "SETS"; include/uapi/linux/netfilter/nf_tables.h).
 """
@@ -23,7 +25,6 @@ Limit = Literal["connections", "rate"]
 Field: TypeAlias = str | int
 
 TABLE = "kvmweb"
-VERDICT_ACCEPT = "accept"
 _PROTOCOLS = {"tcp": 6, "udp": 17}
 _PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}
 _IFNAMSIZ = 16
@@ -39,16 +40,18 @@ _SIZES: dict[FieldType, int] = {
 
 @dataclass(frozen=True, slots=True)
 class SetType:
-    """The type of a set, or of a map when it has a value; `counter` counts what is looked up.
+    """The type of a set, or of a map when it has a value.
 
-    An element of a set with a `limit` matches only what exceeds the limit it carries: its value is
-    the number of connections, or new ones per second and the burst.
+    `counter` counts what is looked up; `interval` means that keys are ranges. An element of a set
+    with a `limit` matches only what exceeds the limit it carries: its value is the number of
+    connections, or new ones per second and the burst.
     """
 
     key: tuple[FieldType, ...]
-    value: tuple[FieldType, ...] | Literal["verdict"] = ()
+    value: tuple[FieldType, ...] = ()
     counter: bool = False
     limit: Limit | None = None
+    interval: bool = False
 
     @property
     def keyword(self) -> str:
@@ -92,12 +95,19 @@ SETS: dict[tuple[Family, str], SetType] = {
     ("inet", "snat4"): SetType(("ifname",), ("ipv4_addr",)),
     ("inet", "masq"): SetType(("ifname",)),
     ("inet", "egress"): SetType(("ifname",)),
-    ("inet", "pairs"): SetType(("ifname", "ifname"), "verdict"),
+    ("inet", "snat_pool"): SetType(("ifname", "ipv4_addr"), ("ipv4_addr",)),
+    ("inet", "egress_all"): SetType(("ifname", "inet_proto", "ipv4_addr"), interval=True),
+    ("inet", "egress_ports"): SetType(
+        ("ifname", "inet_proto", "inet_service", "ipv4_addr"), interval=True
+    ),
+    ("inet", "routed"): SetType(("ifname",)),
+    ("inet", "pairs"): SetType(("ifname", "ifname")),
     ("inet", "settled"): SetType(("ifname",)),
     ("inet", "uplinks"): SetType(("ifname",)),
     ("inet", "closed"): SetType(("ifname",)),
     ("bridge", "own4"): SetType(("ifname", "ether_addr", "ipv4_addr")),
     ("bridge", "own_mac"): SetType(("ifname", "ether_addr")),
+    ("bridge", "apart"): SetType(("ifname",)),
 }
 
 
@@ -120,6 +130,32 @@ def unpack(types: tuple[FieldType, ...], data: bytes) -> tuple[Field, ...]:
     return tuple(fields)
 
 
+def pack_range(types: tuple[FieldType, ...], fields: tuple[Field, ...]) -> tuple[bytes, bytes]:
+    """The bytes of the first and of the last key of a range."""
+    ends = [ends_of(kind, field) for kind, field in zip(types, fields, strict=True)]
+    low, high = zip(*ends, strict=True)
+    return pack(types, low), pack(types, high)
+
+
+def unpack_range(types: tuple[FieldType, ...], low: bytes, high: bytes) -> tuple[Field, ...]:
+    """The fields of a range, from its first and last key."""
+    fields: list[Field] = []
+    for kind, first, last in zip(types, unpack(types, low), unpack(types, high), strict=True):
+        if kind == "ifname":
+            fields.append(first)
+        else:
+            fields.append(f"{_PROTOCOLS.get(str(first), first)}-{_PROTOCOLS.get(str(last), last)}")
+    return tuple(fields)
+
+
+def ends_of(kind: FieldType, field: Field) -> tuple[Field, Field]:
+    """The first and the last value of a field of a range."""
+    if kind == "ifname":
+        return field, field
+    first, _, last = str(field).partition("-")
+    return first, last
+
+
 def _padded(size: int) -> int:
     return (size + 3) & ~3
 
@@ -129,7 +165,7 @@ def _pack_field(kind: FieldType, field: Field) -> bytes:
         case "ipv4_addr":
             return socket.inet_pton(socket.AF_INET, str(field))
         case "inet_proto":
-            return bytes([_PROTOCOLS[str(field)]])
+            return bytes([_PROTOCOLS[str(field)] if str(field) in _PROTOCOLS else int(field)])
         case "inet_service":
             return int(field).to_bytes(2, "big")
         case "mark":

@@ -34,6 +34,7 @@ from networks.host.ops import (
     SetBridge,
     SetSysctl,
     StartDhcp,
+    WidenPort,
     WriteDhcp,
 )
 from networks.host.spec import NetworkSpec
@@ -78,10 +79,13 @@ class HostKernel:
         return NetworkState(
             bridge=None if link is None else self._bridge(spec.bridge, link, addresses),
             skeleton=tables.skeleton,
-            uplinks=self._uplink_states(),
+            uplinks=self._uplink_states(addresses),
             router=self.sysctls.is_router(),
             elements=tables.of("", spec.bridge),
             loose_ports=self.links.loose(ports, link),
+            narrow_ports=self.links.narrow(ports, spec.mtu),
+            own=frozenset(address.address for address in addresses),
+            others=_of_others(spec.bridge, addresses),
             bridge_filter=self._bridge_filter(),
             resolvers=self._resolvers(addresses),
             dhcp_files=self.dhcp.files(spec.bridge),
@@ -116,6 +120,8 @@ class HostKernel:
                 self.flows.end(op)
             case AttachPort():
                 self.links.attach(op.port, op.bridge)
+            case WidenPort():
+                self.links.widen(op.port, op.mtu)
             case WriteDhcp():
                 self.dhcp.write(op.files, replaced=op.replaced)
             case RemoveDhcp():
@@ -151,11 +157,11 @@ class HostKernel:
             sysctls=frozenset((key, value) for key, value in values.items() if value is not None),
         )
 
-    def _uplink_states(self) -> tuple[UplinkState, ...]:
+    def _uplink_states(self, addresses: list[Address]) -> tuple[UplinkState, ...]:
         names = self._uplinks or hostfacts.uplinks()
         ours = self.sysctls.changed()
         return tuple(
-            UplinkState(name, self.sysctls.forwards(name), name in ours)
+            UplinkState(name, self.sysctls.forwards(name), name in ours, _primary(name, addresses))
             for name in names
             if not name.startswith(BRIDGE_PREFIX) and self.sysctls.exists(name)
         )
@@ -172,3 +178,19 @@ class HostKernel:
         """Guests cannot reach the host itself, so its own addresses are no use to them."""
         own = {address.address for address in addresses}
         return tuple(found for found in hostfacts.resolvers(self._resolv_files) if found not in own)
+
+
+def _primary(interface: str, addresses: list[Address]) -> frozenset[str]:
+    """Masquerading never takes a secondary address (inet_select_addr, net/ipv4/devinet.c)."""
+    return frozenset(
+        each.address for each in addresses if each.interface == interface and not each.secondary
+    )
+
+
+def _of_others(bridge: str, addresses: list[Address]) -> frozenset[str]:
+    """The subnets of our other networks."""
+    return frozenset(
+        str(each.network)
+        for each in addresses
+        if each.interface.startswith(BRIDGE_PREFIX) and each.interface != bridge
+    )

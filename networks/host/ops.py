@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from networks.host.allowed import Judge
 from networks.host.elements import Element
 from networks.host.state import DhcpFile
 
@@ -133,6 +134,7 @@ class ChangeElements:
             _forwards("Closed", self.remove - self.add),
             _forwards("Opened", self.add - self.remove),
             _sources(self.add),
+            *_ways(self.add - self.remove, self.remove - self.add),
             _ties("Tied", "to", self.add),
             _ties("Freed", "from", self.remove - self.add),
             _counters(self.add),
@@ -161,12 +163,13 @@ class Allowed:
 @dataclass(frozen=True, slots=True)
 class EndFlows:
     """End connections: of forwards by their numbers, of forwards from where they are not allowed,
-    to destinations, of a whole subnet."""
+    to destinations, of a whole subnet, and those that `judge` does not allow."""
 
     numbers: frozenset[int] = frozenset()
     narrowed: frozenset[Allowed] = frozenset()
     destinations: frozenset[Destination] = frozenset()
     subnets: frozenset[str] = frozenset()
+    judge: Judge | None = None
 
     @property
     def sentence(self) -> str:
@@ -183,6 +186,18 @@ class AttachPort:
     @property
     def sentence(self) -> str:
         return f"Plugged guest port {self.port} into bridge {self.bridge}"
+
+
+@dataclass(frozen=True, slots=True)
+class WidenPort:
+    """Let a guest port pass packets as large as its bridge does."""
+
+    port: str
+    mtu: int
+
+    @property
+    def sentence(self) -> str:
+        return f"Let guest port {self.port} pass packets of {self.mtu} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +271,7 @@ Op: TypeAlias = (
     | ChangeElements
     | EndFlows
     | AttachPort
+    | WidenPort
     | WriteDhcp
     | RemoveDhcp
     | StartDhcp
@@ -275,13 +291,35 @@ def _forwards(verb: str, elements: Iterable[Element]) -> str:
     return f"{verb} {', '.join(lines)}" if lines else ""
 
 
-def _sources(elements: Iterable[Element]) -> str:
+def _sources(elements: frozenset[Element]) -> str:
+    pool = {str(element.value[0]) for element in elements if element.name == "snat_pool"}
+    if pool:
+        return f"Guests go out as {', '.join(sorted(pool))}"
     for element in elements:
         if element.name == "snat4":
             return f"Guests of bridge {element.key[0]} go out as {element.value[0]}"
         if element.name == "masq":
             return f"Guests of bridge {element.key[0]} go out with the address of the host"
     return ""
+
+
+def _ways(added: frozenset[Element], removed: frozenset[Element]) -> list[str]:
+    """What networks may reach, and what may reach them."""
+    new, old = {e.name for e in added}, {e.name for e in removed}
+    said = []
+    if "routed" in new | old:
+        said.append(f"{'Opened' if 'routed' in new else 'Closed'} the network to the outside")
+    if (new | old) & {"egress_all", "egress_ports"}:
+        said.append("Changed where guests may go")
+    for verb, elements in (("Joined", added), ("Parted", removed)):
+        said += [
+            f"{verb} the networks of bridges {e.key[0]} and {e.key[1]}"
+            for e in sorted(elements, key=lambda element: str(element.key))
+            if e.name == "pairs" and e.key[0] != e.key[1]
+        ]
+    if "apart" in new | old:
+        said.append(f"{'Kept' if 'apart' in new else 'No longer kept'} guests from each other")
+    return said
 
 
 def _ties(verb: str, preposition: str, elements: Iterable[Element]) -> str:

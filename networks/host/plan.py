@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 
+from networks.host.allowed import Judge
 from networks.host.contents import allowed_sources, elements, host_elements
 from networks.host.dhcp_files import dhcp_files
 from networks.host.elements import SOURCE_SETS, Element
@@ -34,13 +35,19 @@ from networks.host.ops import (
     SetBridge,
     SetSysctl,
     StartDhcp,
+    WidenPort,
     WriteDhcp,
 )
 from networks.host.ruleset import MARKERS
 from networks.host.spec import NetworkSpec
 from networks.host.state import BRIDGE_SYSCTLS, BridgeState, NetworkState
 
-_SOURCES = frozenset({"snat4", "masq", "egress"})
+_WAYS = frozenset(
+    {
+        *("egress", "egress_all", "egress_ports", "routed", "pairs"),
+        *("snat4", "masq", "snat_pool"),
+    }
+)
 
 
 def plan(spec: NetworkSpec, state: NetworkState) -> tuple[Op, ...]:
@@ -67,6 +74,8 @@ def _present(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
             yield EnableForwarding(uplink.name)
     for port in sorted(state.loose_ports):
         yield AttachPort(port, spec.bridge)
+    for port in sorted(state.narrow_ports):
+        yield WidenPort(port, spec.mtu)
     yield from _dhcp(spec, state)
 
 
@@ -146,15 +155,17 @@ def _flows(
     extra: frozenset[Element],
 ) -> _Flows:
     numbers = _numbers_to_end(state, missing, extra)
-    network = state.bridge is not None and _network_to_end(spec, state.bridge, missing | extra)
+    moved = state.bridge is not None and _is_moved(spec, state.bridge, extra)
+    judged = state.bridge is not None and not moved and _is_judged(spec, missing, extra)
     narrowed = _narrowed(state, missing, extra) - numbers
     ends = EndFlows(
         numbers=numbers,
         narrowed=_allowed(spec, narrowed),
         destinations=_destinations(state, missing, numbers),
-        subnets=_subnets(spec, state) if network else frozenset(),
+        subnets=_subnets(spec, state) if moved else frozenset(),
+        judge=_judge(spec, state) if judged else None,
     )
-    return _Flows(numbers, narrowed, network, (ends,) if ends != EndFlows() else ())
+    return _Flows(numbers, narrowed, moved or judged, (ends,) if ends != EndFlows() else ())
 
 
 def _numbers_to_end(
@@ -188,12 +199,30 @@ def _allowed(spec: NetworkSpec, numbers: frozenset[int]) -> frozenset[Allowed]:
     )
 
 
-def _network_to_end(spec: NetworkSpec, bridge: BridgeState, changed: frozenset[Element]) -> bool:
-    if spec.present and bridge.addresses != {gateway(spec)}:
-        return True
+def _is_moved(spec: NetworkSpec, bridge: BridgeState, extra: frozenset[Element]) -> bool:
+    """Whether no connection of the network's guests is as it was: they get other addresses, or the
+    network goes."""
+    if spec.present:
+        return bridge.addresses != {gateway(spec)}
+    return any(element.owner == spec.bridge for element in extra)
+
+
+def _is_judged(spec: NetworkSpec, missing: frozenset[Element], extra: frozenset[Element]) -> bool:
+    """Whether a change may have taken something back from the network's guests, or did so before a
+    crash. A new guest's share of a pool takes nothing."""
+    changed = extra | {element for element in missing if element.name != "snat_pool"}
     return any(
-        element.name in _SOURCES | {"settled"} and element.key[0] == spec.bridge
-        for element in changed
+        element.name in _WAYS | {"settled"} and element.key[0] == spec.bridge for element in changed
+    )
+
+
+def _judge(spec: NetworkSpec, state: NetworkState) -> Judge:
+    primary = (uplink.primary for uplink in state.uplinks)
+    return Judge(
+        spec=spec,
+        own=state.own,
+        masquerade=frozenset().union(*primary),
+        others=state.others,
     )
 
 

@@ -13,6 +13,11 @@ The ct mark of a connection is the number of its forward, 0 is none. Some sets a
 - `closed` holds the uplinks that forward only because we switched it on: what comes in there and
   is not for a network of ours is dropped, so the host does not become an open router.
 
+Two networks reach each other only while both are in `pairs` with the other: each owns its half, so
+what either takes back is gone. A guest whose network has no free way out (`egress`) may send to
+what is listed for it; a forward is open to it only where its list has the public address, which is
+asked before the translation.
+
 dnsmasq serves all networks and believes what a DHCP message says of its sender. So a guest's says
 what its frame says: the MAC and the address it names are written over with the guest's own, and
 what a relay would say is dropped. A forged message with a checksum loses its checksum's truth and
@@ -34,6 +39,7 @@ from networks.host.elements import (
     FieldType,
     Limit,
     SetType,
+    ends_of,
 )
 
 FAMILIES: tuple[Family, ...] = ("inet", "bridge")
@@ -45,6 +51,7 @@ _BASE_CHAINS: dict[tuple[Family, str], str] = {
     ("inet", "forward"): "type filter hook forward priority -5",
     ("inet", "guest_in"): "type filter hook input priority -5",
     ("bridge", "pre"): "type filter hook prerouting priority -300",
+    ("bridge", "between"): "type filter hook forward priority -300",
 }
 
 # Fields of a DHCP message behind its UDP header (RFC 2131, section 2) that nft 1.0.6 has no names
@@ -58,13 +65,18 @@ _ETHER_SOURCE = "@ll,48,48"
 _SHORTEST_DHCP = 8 + 236
 
 _ANY_LIMIT = (1, 1)
+_LISTED = "iifname . meta l4proto . ip daddr @egress_all"
+_LISTED_PORT = (
+    "meta l4proto { tcp, udp } iifname . meta l4proto . th dport . ip daddr @egress_ports"
+)
 _RATE = "{ type ifname; size 65535; flags dynamic,timeout; timeout 1m; }"
 
 # Chains stand before those that jump to them only for the reader: all are made before any rule.
 
 
 _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
-    ("inet", "dnat_pre"): ("jump forwards",),
+    ("inet", "dnat_pre"): ('iifname "kw*" iifname != @egress goto listed_pre', "jump forwards"),
+    ("inet", "listed_pre"): (f"{_LISTED} jump forwards", f"{_LISTED_PORT} jump forwards"),
     ("inet", "dnat_out"): ("jump forwards",),
     ("inet", "forwards"): ("meta nfproto ipv4 meta l4proto { tcp, udp } jump forwards4",),
     ("inet", "forwards4"): (
@@ -76,6 +88,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         'iifname "kw*" oifname "kw*" ct status dnat jump snat_do comment "hairpin"',
     ),
     ("inet", "snat_do"): (
+        "snat ip to iifname . ip saddr map @snat_pool",
         "snat ip to iifname map @snat4",
         "meta nfproto ipv4 iifname @masq masquerade",
     ),
@@ -90,8 +103,15 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "ct state vmap { established : accept, related : accept, invalid : drop }",
         'iifname "kw*" fib saddr . iif oif missing counter drop',
         'oifname "kw*" ct status dnat goto forwarded',
-        "iifname . oifname vmap @pairs",
-        "iifname @egress oifname @uplinks accept",
+        "iifname . oifname @pairs oifname . iifname @pairs accept",
+        'iifname "kw*" oifname @uplinks goto leaving',
+        "iifname @uplinks oifname @routed accept",
+        "counter reject with icmpx admin-prohibited",
+    ),
+    ("inet", "leaving"): (
+        "iifname @egress accept",
+        f"{_LISTED} accept",
+        f"{_LISTED_PORT} accept",
         "counter reject with icmpx admin-prohibited",
     ),
     ("inet", "account"): (
@@ -99,7 +119,6 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "ct direction reply ct mark @acct_out return",
     ),
     ("inet", "forwarded"): (
-        'iifname "kw*" iifname != @egress counter reject with icmpx admin-prohibited',
         "ct mark @restricted jump allowed",
         "ct mark @max_rate counter drop",
         "ct mark @max_conn counter reject with icmpx admin-prohibited",
@@ -149,6 +168,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         f"{_CHADDR} set {_ETHER_SOURCE}",
         "accept",
     ),
+    ("bridge", "between"): ("iifname @apart oifname @apart counter drop",),
     ("bridge", "arp4"): (
         "iifname . arp saddr ether @own_mac arp saddr ip 0.0.0.0 arp operation request accept",
         "iifname . arp saddr ether . arp saddr ip @own4 accept",
@@ -185,11 +205,12 @@ def document(elements: Iterable[Element] = ()) -> str:
 
 
 def _add_set(family: Family, name: str, kind: SetType) -> str:
-    value = kind.value if isinstance(kind.value, str) else _joined(kind.value)
+    value = _joined(kind.value)
     types = f"{_joined(kind.key)} : {value}" if value else _joined(kind.key)
-    counter = " counter;" if kind.counter else ""
-    limit = f" {_limit(kind.limit, _ANY_LIMIT)};" if kind.limit else ""
-    return f"add {kind.keyword} {family} {TABLE} {name} {{ type {types};{counter}{limit} }}"
+    more = " flags interval;" if kind.interval else ""
+    more += " counter;" if kind.counter else ""
+    more += f" {_limit(kind.limit, _ANY_LIMIT)};" if kind.limit else ""
+    return f"add {kind.keyword} {family} {TABLE} {name} {{ type {types};{more} }}"
 
 
 def _limit(kind: Limit, value: tuple[Field, ...]) -> str:
@@ -211,15 +232,11 @@ def _add_chain(family: Family, name: str) -> str:
 
 def _add_element(element: Element) -> str:
     kind = SETS[element.family, element.name]
-    key = _literal(element.key, kind.key)
+    key = _ranges(element.key, kind.key) if kind.interval else _literal(element.key, kind.key)
     if kind.limit:
         key = f"{key} {_limit(kind.limit, element.value)}"
     comment = f' comment "{element.owner}"' if element.owner else ""
-    value = ""
-    if isinstance(kind.value, str):
-        value = f" : {element.value[0]}"
-    elif kind.value:
-        value = f" : {_literal(element.value, kind.value)}"
+    value = f" : {_literal(element.value, kind.value)}" if kind.value else ""
     return f"add element {element.family} {TABLE} {element.name} {{ {key}{comment}{value} }}"
 
 
@@ -228,3 +245,12 @@ def _literal(fields: tuple[Field, ...], types: tuple[FieldType, ...]) -> str:
         f'"{field}"' if kind == "ifname" else str(field)
         for field, kind in zip(fields, types, strict=True)
     )
+
+
+def _ranges(fields: tuple[Field, ...], types: tuple[FieldType, ...]) -> str:
+    """nft refuses a range of one value, which is written as that value."""
+    shown = []
+    for kind, field in zip(types, fields, strict=True):
+        first, last = ends_of(kind, field)
+        shown.append(_literal((first if first == last else field,), (kind,)))
+    return " . ".join(shown)

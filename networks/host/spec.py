@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Mode = Literal["nat", "isolated"]
+Mode = Literal["nat", "routed", "isolated"]
 Protocol = Literal["tcp", "udp"]
+EgressProtocol = Literal["any", "tcp", "udp", "icmp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +54,34 @@ class ForwardSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EgressSpec:
+    """A place outside that guests may go to: all of a protocol, or the ports from `first_port` to
+    `last_port` of it. A `last_port` of 0 means all."""
+
+    cidr: str
+    protocol: EgressProtocol = "any"
+    first_port: int = 0
+    last_port: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerSpec:
+    """Another network of the same host that this one lets in, and may go to if it is let in."""
+
+    bridge: str
+    subnet: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSpec:
     """All of one network on one host.
 
     `epoch` and `generation` order specs of one subject: a host drops one that is older than what it
-    has stored. `source_address` is the public address of source NAT; None masquerades. `gateway` is
-    the bridge's own address.
+    has stored. `gateway` is the bridge's own address.
+
+    `source_address` is the public address of source NAT; None masquerades. With a `source_pool`
+    every guest has one of its addresses instead, always the same. `egress` lists where guests may
+    go outside; None is everywhere. `guests_apart` keeps the guests from each other.
     """
 
     subject: str
@@ -72,6 +95,10 @@ class NetworkSpec:
     subnet: str = ""
     gateway: str = ""
     source_address: str | None = None
+    source_pool: tuple[str, ...] = ()
+    egress: tuple[EgressSpec, ...] | None = None
+    peers: tuple[PeerSpec, ...] = ()
+    guests_apart: bool = False
     mtu: int = 1500
     reservations: tuple[ReservationSpec, ...] = ()
     forwards: tuple[ForwardSpec, ...] = ()

@@ -40,11 +40,13 @@ class BridgeState:
 
 @dataclass(frozen=True, slots=True)
 class UplinkState:
-    """An interface to the outside. `ours` says that forwarding is on there because of us."""
+    """An interface to the outside. `ours` says that forwarding is on there because of us;
+    `primary` are the addresses that masquerading may choose there."""
 
     name: str
     forwarding: bool
     ours: bool
+    primary: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +57,9 @@ class NetworkState:
     ports of the network that are up but not enslaved to its bridge. `router` says that the host
     forwards everywhere by its own settings (net.ipv4.ip_forward). `bridge_filter` says whether
     frames that are bridged pass the IP firewall, and whether bridges of others share that setting.
-    `resolvers` are the DNS servers
-    guests can be told. `dhcp_reload_due` says that dnsmasq has not yet been told of a removal.
+    `resolvers` are the DNS servers guests can be told. `own` are all addresses of the host,
+    `others` the subnets of its other networks. `narrow_ports` are guest ports that pass less than
+    the bridge does. `dhcp_reload_due` says that dnsmasq has not yet been told of a removal.
     """
 
     bridge: BridgeState | None = None
@@ -65,6 +68,9 @@ class NetworkState:
     router: bool = False
     elements: frozenset[Element] = frozenset()
     loose_ports: frozenset[str] = frozenset()
+    narrow_ports: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
     bridge_filter: BridgeFilter = "off"
     resolvers: tuple[str, ...] = ()
     dhcp_files: frozenset[DhcpFile] = frozenset()

@@ -15,7 +15,6 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable
-from ipaddress import IPv4Network
 from pathlib import Path
 
 from kvmweb.core.errors import HostBusy, HostError
@@ -24,7 +23,9 @@ from networks.host.state import DhcpFile, DhcpFolder
 
 _LEASE = "1h"
 _MOST_LEASES = 100_000
-_RANGES = (IPv4Network("10.0.0.0/8"), IPv4Network("172.16.0.0/12"), IPv4Network("192.168.0.0/16"))
+# All addresses, for subnets of routed networks may be public; it listens on our bridges alone. No
+# range may begin with 0.0.0.0, which means none to it.
+_RANGES = ("1.0.0.0,static,128.0.0.0", "128.0.0.0,static,128.0.0.0")
 _FOLDERS: tuple[DhcpFolder, ...] = ("hosts", "opts")
 _SECONDS = 10
 _OTHERS_MAY_ENTER = 0o001
@@ -184,10 +185,7 @@ class Dhcp:
             f"--dhcp-leasefile={self._leases}",
             f"--pid-file={self._pid_file}",
         ]
-        arguments += [
-            f"--dhcp-range={block.network_address},static,{block.netmask},{_LEASE}"
-            for block in _RANGES
-        ]
+        arguments += [f"--dhcp-range={block},{_LEASE}" for block in _RANGES]
         return arguments if self._is_reachable() else [*arguments, "--user=root"]
 
     def _is_reachable(self) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from networks.host.allowed import Connection
 from networks.host.drivers import hostfacts
 from networks.host.drivers.netlink import (
     ALREADY_GONE,
@@ -40,7 +41,8 @@ _FEW = 8
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One tracked connection. `guest` is who answers, after any translation."""
+    """One tracked connection. `guest` is who answers and `seen` whom it sees, after any
+    translation."""
 
     mark: int
     protocol: int
@@ -48,7 +50,21 @@ class Flow:
     destination: bytes
     port: int
     guest: bytes
+    seen: bytes
     identity: bytes
+
+    def as_connection(self) -> Connection:
+        """As it is judged."""
+        ends = (self.source, self.destination, self.guest, self.seen)
+        source, destination, answers, seen = map(IPv4Address, ends)
+        return Connection(
+            protocol=self.protocol,
+            source=source,
+            destination=destination,
+            port=self.port,
+            answers=answers,
+            seen=seen,
+        )
 
 
 class Flows:
@@ -64,7 +80,7 @@ class Flows:
     def end(self, what: EndFlows) -> None:
         """End every connection that `what` names. None being there is success."""
         few = len(what.numbers) + len(what.narrowed) + len(what.destinations) <= _FEW
-        if what.subnets or not few:
+        if what.subnets or what.judge or not few:
             self._end_matching(_general(), _matcher(what))
             return
         for number in what.numbers:
@@ -120,6 +136,8 @@ def _matcher(what: EndFlows) -> Callable[[Flow], bool]:
             return True
         if (flow.protocol, flow.destination, flow.port) in destinations:
             return True
+        if what.judge is not None and not what.judge.allows(flow.as_connection()):
+            return True
         ends = (IPv4Address(flow.source), IPv4Address(flow.guest))
         return any(end in subnet for subnet in subnets for end in ends)
 
@@ -144,13 +162,13 @@ def _any(flow: Flow) -> bool:
 def _flow(payload: bytes) -> Flow | None:
     found = dict(attributes(payload, 4))
     source, destination, protocol, port = _tuple(found[_ORIGINAL])
-    guest, _, _, _ = _tuple(found[_REPLY])
+    guest, seen, _, _ = _tuple(found[_REPLY])
     if len(source) != 4:
         return None
     kept = [nested(_ORIGINAL, found[_ORIGINAL])]
     kept += [attribute(kind, found[kind]) for kind in (_ID, _ZONE) if kind in found]
     (mark,) = struct.unpack(">I", found.get(_MARK, b"\0\0\0\0"))
-    return Flow(mark, protocol, source, destination, port, guest, b"".join(kept))
+    return Flow(mark, protocol, source, destination, port, guest, seen, b"".join(kept))
 
 
 def _tuple(data: bytes) -> tuple[bytes, bytes, int, int]:

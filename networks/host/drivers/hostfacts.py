@@ -30,6 +30,7 @@ RESOLV_FILES = (
 )
 _GETADDR, _GETROUTE = 22, 26
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_LABEL = 1, 2, 3
+_IFA_F_SECONDARY = 0x01
 _RTA_DESTINATION, _RTA_INTERFACE, _RTA_TABLE = 1, 4, 15
 _RTN_UNICAST = 1
 _TABLE_LOCAL, _TABLE_MAIN = 255, 254
@@ -45,6 +46,7 @@ class Address:
     interface: str
     address: str
     prefix: int
+    secondary: bool = False
 
     @property
     def cidr(self) -> str:
@@ -80,12 +82,13 @@ def addresses() -> list[Address]:
     found = []
     with NetlinkSocket(NETLINK_ROUTE) as connection:
         for payload in connection.dump(_GETADDR, struct.pack("=BBBBI", socket.AF_INET, 0, 0, 0, 0)):
-            _, prefix, _, _, index = struct.unpack_from("=BBBBI", payload)
+            _, prefix, flags, _, index = struct.unpack_from("=BBBBI", payload)
             values = dict(attributes(payload, 8))
             value = values.get(_IFA_LOCAL) or values[_IFA_ADDRESS]
             # A label is the interface's name, with a colon and more behind it for an alias.
             label = values.get(_IFA_LABEL, b"").rstrip(b"\0").decode().partition(":")[0]
-            found.append(Address(label or _interface(index), _shown(value), prefix))
+            secondary = bool(flags & _IFA_F_SECONDARY)
+            found.append(Address(label or _interface(index), _shown(value), prefix, secondary))
     return found
 
 

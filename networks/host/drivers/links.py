@@ -115,6 +115,27 @@ class Links:
             and (master is None or link.master != master)
         )
 
+    def narrow(self, ports: Iterable[str], mtu: int) -> frozenset[str]:
+        """Those of `ports` that are up and pass less than `mtu`. One that passes more is as it
+        should be: its guest may not have learned yet that its network passes less now."""
+        found = {port: self._get(port) for port in ports}
+        return frozenset(
+            port
+            for port, link in found.items()
+            if link is not None and link.flags & _IFF_UP and link.mtu < mtu
+        )
+
+    def widen(self, port: str, mtu: int) -> None:
+        """Let a port pass `mtu` bytes; one that vanished needs nothing."""
+        link = self._get(port)
+        if link is None:
+            return
+        try:
+            self._route.link("set", index=link.index, mtu=mtu)
+        except NetlinkError as error:
+            if error.code not in _GONE:
+                raise _refused(f"{port} cannot pass packets of {mtu} bytes", error) from error
+
     def bridges(self, prefix: str = BRIDGE_PREFIX) -> list[str]:
         """The bridges whose name begins with `prefix`, which is ours by default."""
         links = (_seen(payload) for payload in self._socket.dump(_GETLINK, bytes(16)))

@@ -30,13 +30,14 @@ from networks.host.drivers.netlink import (
 from networks.host.elements import (
     SETS,
     TABLE,
-    VERDICT_ACCEPT,
     Element,
     Family,
     Field,
     Limit,
     pack,
+    pack_range,
     unpack,
+    unpack_range,
 )
 from networks.host.ruleset import FAMILIES
 
@@ -51,15 +52,15 @@ _PROTOCOLS: dict[Family, int] = {"inet": 1, "bridge": 7}
 _TABLE_ATTRIBUTE = 1
 _TABLE_FLAGS = 2
 _SET_ATTRIBUTE, _ELEMENTS = 2, 3
-_KEY, _DATA, _USERDATA = 1, 2, 6
-_VALUE, _VERDICT = 1, 2
+_KEY, _DATA, _USERDATA, _KEY_END = 1, 2, 6, 10
+_VALUE = 1
 _EXPRESSION, _EXPRESSION_NAME, _EXPRESSION_DATA = 7, 1, 2
 _COUNT, _COUNT_FLAGS = 1, 2
 _RATE, _RATE_UNIT, _RATE_BURST, _RATE_TYPE, _RATE_FLAGS = 1, 2, 3, 4, 5
 _SECOND, _PACKETS = 1, 0
 _CHAIN_NAME = 3
 _COMMENT = 0
-_NF_DROP, _NF_ACCEPT = 0, 1
+_NF_DROP = 0
 _CHAIN_HOOK, _CHAIN_POLICY = 4, 5
 _HOOK_FORWARD = 2
 _FAMILY_NAMES = {1: "inet", 2: "ip"}
@@ -265,10 +266,7 @@ def _place(element: Element) -> bytes:
 def _element(element: Element) -> bytes:
     parts = [_key(element)]
     kind = SETS[element.family, element.name]
-    if kind.value == "verdict":
-        verdict = nested(_VERDICT, attribute(1, struct.pack(">I", _NF_ACCEPT)))
-        parts.append(nested(_DATA, verdict))
-    elif kind.value:
+    if kind.value:
         parts.append(nested(_DATA, attribute(_VALUE, pack(kind.value, element.value))))
     if kind.limit:
         parts.append(nested(_EXPRESSION, *_limit(kind.limit, element.value)))
@@ -308,7 +306,10 @@ def _limit_of(kind: Limit, data: bytes) -> tuple[Field, ...]:
 
 def _key(element: Element) -> bytes:
     kind = SETS[element.family, element.name]
-    return nested(_KEY, attribute(_VALUE, pack(kind.key, element.key)))
+    if not kind.interval:
+        return nested(_KEY, attribute(_VALUE, pack(kind.key, element.key)))
+    low, high = pack_range(kind.key, element.key)
+    return nested(_KEY, attribute(_VALUE, low)) + nested(_KEY_END, attribute(_VALUE, high))
 
 
 def _list(element: Element, *parts: bytes) -> bytes:
@@ -325,21 +326,17 @@ def _decoded(family: Family, name: str, payload: bytes) -> Iterator[Element]:
     listed = dict(attributes(payload, 4)).get(_ELEMENTS, b"")
     for _, element in attributes(listed):
         found = dict(attributes(element))
-        key = unpack(kind.key, dict(attributes(found[_KEY]))[_VALUE])
-        value: tuple[str | int, ...] = ()
-        if kind.value == "verdict":
-            value = (_verdict(found[_DATA]),)
-        elif kind.value:
+        low = dict(attributes(found[_KEY]))[_VALUE]
+        key: tuple[Field, ...] = unpack(kind.key, low)
+        if kind.interval:
+            high = dict(attributes(found.get(_KEY_END, found[_KEY])))[_VALUE]
+            key = unpack_range(kind.key, low, high)
+        value: tuple[Field, ...] = ()
+        if kind.value:
             value = unpack(kind.value, dict(attributes(found[_DATA]))[_VALUE])
         elif kind.limit:
             value = _limit_of(kind.limit, found[_EXPRESSION])
         yield Element(family, name, key, value, _owner(found.get(_USERDATA, b"")))
-
-
-def _verdict(data: bytes) -> str:
-    code = dict(attributes(dict(attributes(data))[_VERDICT]))[1]
-    number = struct.unpack(">i", code)[0]
-    return VERDICT_ACCEPT if number == _NF_ACCEPT else str(number)
 
 
 def _owner(userdata: bytes) -> str:

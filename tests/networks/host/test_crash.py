@@ -12,7 +12,7 @@ import pytest
 
 from kvmweb.host.progress import silent
 from networks.host.ops import Op
-from networks.host.spec import NetworkSpec
+from networks.host.spec import EgressSpec, NetworkSpec, PeerSpec
 from tests.netns import ask
 from tests.networks.host.lab import (
     OUTSIDE,
@@ -96,6 +96,10 @@ def full(lab: Lab) -> tuple[NetworkSpec, NetworkSpec]:
             forward(1, 3, second, protocol="udp", public_port=8007, port=7),
         ),
         source_address=None,
+        egress=(EgressSpec(cidr="10.9.0.0/16", protocol="tcp", first_port=1, last_port=9),),
+        peers=(PeerSpec(bridge="kw2", subnet="10.62.0.0/24"),),
+        guests_apart=True,
+        mtu=9000,
         reservations=(first, second),
     )
     lab.cable(first)
@@ -182,6 +186,25 @@ def test_clients_of_a_new_udp_forward_move_though_the_worker_died(lab: Lab) -> N
         assert killed(lab, changed, 1)
         lab.apply(changed)
         assert ask(client, PUBLIC, 8007) == OUTSIDE
+
+
+def test_connections_a_list_no_longer_has_end_though_the_worker_died(lab: Lab) -> None:
+    spec = network(guests=1)
+    guest = lab.guest(spec.reservations[0], spec)
+    for port in (80, 443):
+        lab.internet.tcp_server(port)
+    lab.apply(spec)
+    web = EgressSpec(cidr="0.0.0.0/0", protocol="tcp", first_port=80, last_port=80)
+    narrowed = replace(spec, egress=(web,))
+    with guest.connect(OUTSIDE, 80) as kept, guest.connect(OUTSIDE, 443) as ended:
+        for connection in (kept, ended):
+            connection.settimeout(1)
+            assert connection.recv(100)
+        assert killed(lab, narrowed, 1)
+        assert _echoes(ended)
+        lab.apply(narrowed)
+        assert _echoes(kept)
+        assert not _echoes(ended)
 
 
 def _echoes(connection: socket.socket) -> bool:

@@ -30,10 +30,17 @@ from networks.host.ops import (
     SetBridge,
     SetSysctl,
     StartDhcp,
+    WidenPort,
     WriteDhcp,
 )
 from networks.host.plan import plan
-from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
+from networks.host.spec import (
+    EgressSpec,
+    ForwardSpec,
+    NetworkSpec,
+    PeerSpec,
+    ReservationSpec,
+)
 from networks.host.state import BRIDGE_SYSCTLS, BridgeFilter, BridgeState, NetworkState, UplinkState
 from tests.networks.host.lab import PUBLIC, SECOND_PUBLIC, absent, forward, network, with_forwards
 
@@ -81,6 +88,8 @@ def after(state: NetworkState, op: Op) -> NetworkState:  # noqa: C901
             return state
         case AttachPort():
             return replace(state, loose_ports=state.loose_ports - {op.port})
+        case WidenPort():
+            return replace(state, narrow_ports=state.narrow_ports - {op.port})
         case WriteDhcp():
             names = {(file.folder, file.name) for file in op.files}
             kept_files = {f for f in state.dhcp_files if (f.folder, f.name) not in names}
@@ -187,13 +196,27 @@ def forwards(draw: st.DrawFn) -> tuple[ForwardSpec, ...]:
     )
 
 
+LISTS = (
+    (EgressSpec(cidr="198.51.100.0/24"),),
+    (
+        EgressSpec(cidr="198.51.0.0/16", protocol="tcp", first_port=80, last_port=443),
+        EgressSpec(cidr="198.51.100.1/32", protocol="tcp", first_port=443, last_port=444),
+        EgressSpec(cidr="0.0.0.0/0", protocol="icmp"),
+    ),
+)
+
+
 @st.composite
 def specs(draw: st.DrawFn) -> NetworkSpec:
     prefix = draw(st.sampled_from([24, 25]))
     return replace(
         network(1),
         subnet=f"10.61.0.0/{prefix}",
-        mode=draw(st.sampled_from(["nat", "isolated"])),
+        mode=draw(st.sampled_from(["nat", "routed", "isolated"])),
+        source_pool=draw(st.sampled_from([(), (PUBLIC,), (PUBLIC, SECOND_PUBLIC)])),
+        egress=draw(st.sampled_from([None, (), *LISTS])),
+        peers=draw(st.sampled_from([(), (PeerSpec(bridge="kw2", subnet="10.62.0.0/24"),)])),
+        guests_apart=draw(st.booleans()),
         source_address=draw(st.sampled_from([None, PUBLIC, SECOND_PUBLIC])),
         mtu=draw(st.sampled_from([1500, 1400])),
         present=draw(st.sampled_from([True, True, True, False])),

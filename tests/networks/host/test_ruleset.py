@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,27 @@ from hypothesis import strategies as st
 
 from networks.host.contents import elements, host_elements, owned
 from networks.host.dhcp_files import dhcp_files
-from networks.host.elements import SETS, Field, FieldType, pack, unpack
+from networks.host.elements import (
+    SETS,
+    Field,
+    FieldType,
+    pack,
+    pack_range,
+    unpack,
+    unpack_range,
+)
 from networks.host.ruleset import CHAINS, document, skeleton
-from networks.host.spec import NetworkSpec
+from networks.host.spec import EgressSpec, NetworkSpec, PeerSpec
 from networks.host.state import DhcpFile
 from tests.netns import Namespace
-from tests.networks.host.lab import absent, forward, network, with_forwards
+from tests.networks.host.lab import (
+    PUBLIC,
+    SECOND_PUBLIC,
+    absent,
+    forward,
+    network,
+    with_forwards,
+)
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "nft"
 
@@ -49,11 +65,28 @@ def full() -> NetworkSpec:
     )
 
 
+def listed() -> NetworkSpec:
+    """A network with a pool of source addresses, a neighbour, and a list of where it may go."""
+    return replace(
+        network(),
+        source_pool=(PUBLIC, SECOND_PUBLIC),
+        peers=(PeerSpec(bridge="kw2", subnet="10.62.0.0/24"),),
+        egress=(
+            EgressSpec(cidr="198.51.0.0/16", protocol="tcp", first_port=80, last_port=443),
+            EgressSpec(cidr="198.51.100.1/32", protocol="tcp", first_port=443, last_port=444),
+            EgressSpec(cidr="198.51.100.1/32", protocol="udp"),
+            EgressSpec(cidr="10.9.0.0/16"),
+        ),
+    )
+
+
 DOCUMENTS = {
     "empty": document(),
     "nat": document(elements(full()) | host_elements(["up0"], ["up0"])),
     "masquerade": document(elements(replace(full(), source_address=None))),
     "isolated": document(elements(replace(network(), mode="isolated"))),
+    "routed": document(elements(replace(network(), mode="routed", guests_apart=True))),
+    "listed": document(elements(listed())),
 }
 
 
@@ -92,9 +125,16 @@ def test_loading_the_skeleton_again_doubles_nothing() -> None:
 def test_keys_and_values_survive_packing(data: st.DataObject, place: tuple[str, str]) -> None:
     kind = SETS[place]  # type: ignore[index]
     for types in (kind.key, kind.value):
-        if not isinstance(types, str):
-            fields = tuple(data.draw(FIELDS[each]) for each in types)
-            assert unpack(types, pack(types, fields)) == fields if types else not fields
+        fields = tuple(data.draw(FIELDS[each]) for each in types)
+        assert unpack(types, pack(types, fields)) == fields if types else not fields
+
+
+@pytest.mark.pure
+@given(st.integers(0, 255), st.integers(0, 65535), st.ip_addresses(v=4))
+def test_ranges_survive_packing(protocol: int, port: int, address: IPv4Address) -> None:
+    kind = SETS["inet", "egress_ports"]
+    fields = ("kw1", f"{protocol}-255", f"{port}-65535", f"0.0.0.0-{address}")
+    assert unpack_range(kind.key, *pack_range(kind.key, fields)) == fields
 
 
 @pytest.mark.pure

@@ -1,0 +1,108 @@
+"""Where guests of a network may go when that is listed: elements that are ranges. Pure.
+
+The kernel refuses a range that begins inside another one of its set (nft_set_pipapo.c), and people
+write lists that overlap. So the list is cut along its addresses into ranges that do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Network
+from itertools import pairwise
+
+from networks.host.elements import Element
+from networks.host.spec import EgressSpec
+
+NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17}
+_ALL_PROTOCOLS = (0, 255)
+
+Range = tuple[int, int]
+Box = tuple[Range, Range]
+
+
+def egress_elements(bridge: str, rules: Iterable[EgressSpec]) -> list[Element]:
+    """The elements that let the guests of `bridge` go where `rules` say."""
+    listed = list(rules)
+    whole = [(_addresses(rule), _protocols(rule)) for rule in listed if _is_whole(rule)]
+    found = [
+        Element("inet", "egress_all", (bridge, _text(second), _network(first)), (), bridge)
+        for first, second in disjoint(whole)
+    ]
+    for protocol in ("tcp", "udp"):
+        ports = [
+            (_addresses(rule), (rule.first_port, rule.last_port))
+            for rule in listed
+            if rule.protocol == protocol and not _is_whole(rule)
+        ]
+        number = f"{NUMBERS[protocol]}-{NUMBERS[protocol]}"
+        found += [
+            Element(
+                "inet", "egress_ports", (bridge, number, _text(second), _network(first)), (), bridge
+            )
+            for first, second in disjoint(ports)
+        ]
+    return found
+
+
+def permits(rules: Iterable[EgressSpec], protocol: int, address: IPv4Address, port: int) -> bool:
+    """Whether a connection to this place is listed."""
+    return any(
+        address in IPv4Network(rule.cidr)
+        and rule.protocol in ("any", _name(protocol))
+        and (_is_whole(rule) or rule.first_port <= port <= rule.last_port)
+        for rule in rules
+    )
+
+
+def disjoint(boxes: Iterable[Box]) -> Iterator[Box]:
+    """The same area as `boxes` in boxes that do not overlap: cut along the first side, with all
+    that meets there on the second."""
+    wanted = list(boxes)
+    cuts = sorted({low for (low, _), _ in wanted} | {high + 1 for (_, high), _ in wanted})
+    strips: list[tuple[Range, tuple[Range, ...]]] = []
+    for low, after in pairwise(cuts):
+        there = merged(second for (first, last), second in wanted if first <= low <= last)
+        if strips and strips[-1][1] == there and strips[-1][0][1] == low - 1:
+            low = strips.pop()[0][0]  # noqa: PLW2901
+        strips.append(((low, after - 1), there))
+    for strip, there in strips:
+        for second in there:
+            yield strip, second
+
+
+def merged(ranges: Iterable[Range]) -> tuple[Range, ...]:
+    """Ranges that neither overlap nor touch, with the numbers of all."""
+    found: list[Range] = []
+    for low, high in sorted(ranges):
+        if found and low <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(high, found[-1][1]))
+        else:
+            found.append((low, high))
+    return tuple(found)
+
+
+def _is_whole(rule: EgressSpec) -> bool:
+    """Whether it is about all that the protocol may carry, and not about some ports."""
+    return rule.last_port == 0
+
+
+def _addresses(rule: EgressSpec) -> Range:
+    network = IPv4Network(rule.cidr)
+    return int(network.network_address), int(network.broadcast_address)
+
+
+def _protocols(rule: EgressSpec) -> Range:
+    number = NUMBERS.get(rule.protocol)
+    return _ALL_PROTOCOLS if number is None else (number, number)
+
+
+def _name(number: int) -> str:
+    return next((name for name, known in NUMBERS.items() if known == number), "")
+
+
+def _text(numbers: Range) -> str:
+    return f"{numbers[0]}-{numbers[1]}"
+
+
+def _network(addresses: Range) -> str:
+    return f"{IPv4Address(addresses[0])}-{IPv4Address(addresses[1])}"
