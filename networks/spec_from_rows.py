@@ -49,7 +49,9 @@ def _reservations(network: Network) -> list[ReservationSpec]:
 
 
 def _forwards(network: Network) -> list[ForwardSpec]:
-    rows = network.forwards.filter(present=True).select_related("reservation", "public_address")
+    """A paused forward is not there for the host."""
+    rows = network.forwards.filter(present=True, paused=False)
+    rows = rows.select_related("reservation", "public_address")
     return [_forward(row, protocol) for row in rows.order_by("pk") for protocol in row.protocols]
 
 
@@ -62,6 +64,10 @@ def _forward(row: Forward, protocol: str) -> ForwardSpec:
         public_port=row.public_port,
         address=row.reservation.address,
         port=row.target_port,
+        sources=tuple(row.sources),
+        rate=row.max_rate or 0,
+        burst=row.max_burst or 0,
+        connections=row.max_connections or 0,
     )
 
 

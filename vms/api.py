@@ -105,7 +105,7 @@ class VmShown(Shown):
         return next(iter(self.get_public_endpoints(vm)), None)
 
     def get_public_endpoints(self, vm: Vm) -> list[str]:
-        return [forward.public_endpoint for forward in vm.open_forwards]
+        return [forward.public_endpoint for forward in vm.open_forwards if not forward.paused]
 
 
 class NetworkOfVm(Body):

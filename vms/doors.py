@@ -33,12 +33,13 @@ class Door:
 
 
 def doors_of(vm: Vm) -> list[Door]:
-    """The doors of a VM that was read by `for_display`."""
+    """The doors of a VM that was read by `for_display`; a paused forward is none."""
     user = vm.image.default_user or "root"
     return [
         _door(forward, user)
         for reservation in vm.reservations
         for forward in getattr(reservation, "open_forwards", ())
+        if not forward.paused
     ]
 
 

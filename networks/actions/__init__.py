@@ -10,6 +10,8 @@ from networks.actions.forwards import (
     delete_forward,
     lock_public_address,
     open_port,
+    pause_forward,
+    resume_forward,
 )
 from networks.actions.networks import (
     check_network,
@@ -34,9 +36,11 @@ __all__ = [
     "lock_public_address",
     "new_network",
     "open_port",
+    "pause_forward",
     "proposed_subnet",
     "release",
     "rename_network",
     "repair_network",
     "reserve",
+    "resume_forward",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TypedDict, Unpack
 from uuid import UUID
 
 from django.db import transaction
@@ -14,7 +15,25 @@ from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
 from networks import ports
 from networks.actions.lookup import locked, named, still_present
+from networks.admission import parse_limit, parse_sources, refuse_lone_burst
 from networks.models import Forward, Network, Reservation
+
+
+class Admission(TypedDict, total=False):
+    """Who may use a forward and how much: no sources are anyone, None is no limit."""
+
+    sources: list[str]
+    max_connections: int | None
+    max_rate: int | None
+    max_burst: int | None
+
+
+class ForwardChanges(Admission, total=False):
+    """What may be changed of a forward; what is not named stays."""
+
+    target_port: int
+    reservation: UUID | str
+    note: str
 
 
 def add_forward(
@@ -26,6 +45,7 @@ def add_forward(
     public_port: int | None = None,
     public_address: UUID | str | None = None,
     note: str = "",
+    **admission: Unpack[Admission],
 ) -> Forward:
     """Open a public port to a reservation. Without `public_port` a free one is picked."""
     with transaction.atomic():
@@ -42,6 +62,9 @@ def add_forward(
             target_port=target_port,
             note=note,
         )
+        if admission:
+            _admit(forward, admission)
+            forward.save()
         job = request(actor, network, f"Forward {forward}")
         audit(actor, "forward.create", forward, project=network.project, job=job.uuid)
     return forward
@@ -84,8 +107,7 @@ def open_port(
         raise Conflict("This address is being released.", field="reservation", code="deleting")
     if protocol not in Forward.Protocol.values:
         raise Invalid("Use tcp, udp or tcp+udp.", field="protocol")
-    if not 1 <= target_port <= 65535:
-        raise Invalid("A port is a number from 1 to 65535.", field="target_port")
+    target_port = _parse_target(target_port)
     protocols = protocol.split("+")
     if public_port is None:
         public_port = ports.pick(public, protocols)
@@ -105,24 +127,85 @@ def open_port(
     return forward
 
 
-def change_forward(
-    actor: Actor, uuid: UUID | str, *, target_port: int | None = None, note: str | None = None
-) -> Forward:
-    """Lead a forward to another port of its VM, or change its note. The public port stays."""
+def change_forward(actor: Actor, uuid: UUID | str, **changes: Unpack[ForwardChanges]) -> Forward:
+    """Lead a forward elsewhere, change who may use it and how much, or its note. The public port
+    stays.
+    """
     with transaction.atomic():
         forward = get_for(actor.user, Forward, uuid, write=True)
         network = locked(actor, forward.network.uuid)
         forward = still_present(forward)
-        if note is not None:
-            forward.note = note[:200]
-        if target_port is not None:
-            if not 1 <= target_port <= 65535:
-                raise Invalid("A port is a number from 1 to 65535.", field="target_port")
-            forward.target_port = target_port
-            forward.since = network.generation + 1
-        forward.save()
-        job = request(actor, network, f"Change forward {forward}")
-        audit(actor, "forward.change", forward, project=network.project, job=job.uuid)
+        if "target_port" in changes:
+            forward.target_port = _parse_target(changes["target_port"])
+        if "reservation" in changes:
+            forward.reservation = _other_target(actor, forward, changes["reservation"])
+        if "note" in changes:
+            forward.note = changes["note"][:200]
+        _admit(forward, changes)
+        return _changed(actor, network, forward, "Change", "change")
+
+
+def _admit(forward: Forward, changes: Admission) -> None:
+    """Take over who may use the forward and how much."""
+    if "sources" in changes:
+        forward.sources = parse_sources(changes["sources"])
+    if "max_connections" in changes:
+        forward.max_connections = parse_limit(changes["max_connections"], "max_connections")
+    if "max_rate" in changes:
+        forward.max_rate = parse_limit(changes["max_rate"], "max_rate")
+    if "max_burst" in changes:
+        forward.max_burst = parse_limit(changes["max_burst"], "max_burst")
+    refuse_lone_burst(forward.max_rate, forward.max_burst)
+
+
+def _parse_target(port: int) -> int:
+    if not 1 <= port <= 65535:
+        raise Invalid("A port is a number from 1 to 65535.", field="target_port")
+    return port
+
+
+def _other_target(actor: Actor, forward: Forward, uuid: UUID | str) -> Reservation:
+    """Another reservation of the forward's network, whose lock is held."""
+    target = named(actor, Reservation, uuid, "reservation")
+    if target.network_id != forward.network_id:
+        raise Conflict(
+            f"A forward stays in its network, “{forward.network}”: another network's host could "
+            "open the port before this one has closed it.",
+            field="reservation",
+            code="other_network",
+            remedy="Delete this forward, and make one there when it is gone.",
+        )
+    if not target.present:
+        raise Conflict("This address is being released.", field="reservation", code="deleting")
+    return target
+
+
+def pause_forward(actor: Actor, uuid: UUID | str) -> Forward:
+    """Close a public port and keep it; its open connections end."""
+    return _set_paused(actor, uuid, paused=True)
+
+
+def resume_forward(actor: Actor, uuid: UUID | str) -> Forward:
+    """Open a paused forward again."""
+    return _set_paused(actor, uuid, paused=False)
+
+
+def _set_paused(actor: Actor, uuid: UUID | str, *, paused: bool) -> Forward:
+    with transaction.atomic():
+        forward = get_for(actor.user, Forward, uuid, write=True)
+        network = locked(actor, forward.network.uuid)
+        forward = still_present(forward)
+        forward.paused = paused
+        verb = "pause" if paused else "resume"
+        return _changed(actor, network, forward, verb.capitalize(), verb)
+
+
+def _changed(actor: Actor, network: Network, forward: Forward, verb: str, action: str) -> Forward:
+    """Save a forward whose network's lock is held, and have the host told."""
+    forward.since = network.generation + 1
+    forward.save()
+    job = request(actor, network, f"{verb} forward {forward}")
+    audit(actor, f"forward.{action}", forward, project=network.project, job=job.uuid)
     return forward
 
 
@@ -133,8 +216,4 @@ def delete_forward(actor: Actor, uuid: UUID | str) -> Forward:
         network = locked(actor, forward.network.uuid)
         forward = still_present(forward)
         forward.present = False
-        forward.since = network.generation + 1
-        forward.save(update_fields=["present", "since"])
-        job = request(actor, network, f"Remove forward {forward}")
-        audit(actor, "forward.delete", forward, project=network.project, job=job.uuid)
-    return forward
+        return _changed(actor, network, forward, "Remove", "delete")

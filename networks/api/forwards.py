@@ -7,15 +7,17 @@ from uuid import UUID
 
 from django_filters import rest_framework as filters
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from kvmweb.api.fields import Body, Filters, PortField
+from kvmweb.api.fields import Body, Filters, Nothing, PortField
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of
 from kvmweb.core.errors import Invalid, KvmwebError
 from networks import actions
+from networks.admission import LARGEST_LIMIT, MOST_SOURCES
 from networks.api.parts import PartShown
 from networks.models import (
     Forward,
@@ -34,6 +36,13 @@ class ForwardShown(PartShown):
     address = serializers.CharField(source="reservation.address", help_text="Where it leads.")
     target_port = serializers.IntegerField()
     note = serializers.CharField()
+    sources = serializers.ListField(
+        child=serializers.CharField(), help_text="Who may use it, in CIDR notation; none: anyone."
+    )
+    max_connections = serializers.IntegerField(allow_null=True)
+    max_rate = serializers.IntegerField(allow_null=True)
+    max_burst = serializers.IntegerField(allow_null=True)
+    paused = serializers.BooleanField(help_text="Closed on the host; the port is kept.")
     warnings = serializers.SerializerMethodField(help_text="Cautions about the public port.")
 
     def get_warnings(self, forward: Any) -> list[str]:
@@ -41,7 +50,31 @@ class ForwardShown(PartShown):
         return [warning] if warning else []
 
 
-class NewForward(Body):
+def _limit(words: str) -> serializers.IntegerField:
+    return serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=LARGEST_LIMIT,
+        help_text=f"{words}; null is no limit.",
+    )
+
+
+class AdmissionOfForward(Body):
+    """Who may use a forward and how much."""
+
+    sources = serializers.ListField(
+        child=serializers.CharField(max_length=50),
+        required=False,
+        max_length=MOST_SOURCES,
+        help_text="IPv4 addresses and networks that may use it; none means anyone.",
+    )
+    max_connections = _limit("Connections open at the same time")
+    max_rate = _limit("New connections per second")
+    max_burst = _limit("New connections at once, beyond `max_rate`; as many as it when absent")
+
+
+class NewForward(AdmissionOfForward):
     vm = serializers.UUIDField(default=None, allow_null=True, help_text="This or `reservation`.")
     reservation = serializers.UUIDField(default=None, allow_null=True)
     protocol = serializers.ChoiceField(Forward.Protocol.choices, default=Forward.Protocol.TCP)
@@ -60,9 +93,10 @@ class NewForward(Body):
         return attrs
 
 
-class ForwardChange(Body):
-    target_port = PortField(
-        required=False,
+class ForwardChange(AdmissionOfForward):
+    target_port = PortField(required=False)
+    reservation = serializers.UUIDField(
+        required=False, help_text="Another one of the same network."
     )
     note = serializers.CharField(required=False, allow_blank=True, max_length=200)
 
@@ -116,7 +150,10 @@ class Forwards(Resource):
 
     @takes(ForwardChange, ForwardShown)
     def partial_update(self, request: Request, uuid: UUID) -> Response:
-        """Lead a forward to another port, or change its note."""
+        """Lead a forward elsewhere, change who may use it and how much, or its note.
+
+        Connections that it no longer allows end at once, all others stay.
+        """
         change = self.change(ForwardChange)
         return self.accepted(actions.change_forward(actor_of(request), uuid, **change))
 
@@ -124,3 +161,19 @@ class Forwards(Resource):
     def destroy(self, request: Request, uuid: UUID) -> Response:
         """Close a public port; its open connections end."""
         return self.accepted(actions.delete_forward(actor_of(request), uuid))
+
+    @starts(ForwardShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def pause(self, request: Request, uuid: UUID) -> Response:
+        """Close a public port and keep it; its open connections end."""
+        self.body(Nothing)
+        return self.accepted(actions.pause_forward(actor_of(request), uuid))
+
+    @starts(ForwardShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def resume(self, request: Request, uuid: UUID) -> Response:
+        """Open a paused forward again."""
+        self.body(Nothing)
+        return self.accepted(actions.resume_forward(actor_of(request), uuid))

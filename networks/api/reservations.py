@@ -29,7 +29,9 @@ class ReservationShown(PartShown):
     public_endpoints = serializers.SerializerMethodField(help_text="Where forwards lead here.")
 
     def get_public_endpoints(self, reservation: Any) -> list[str]:
-        return [forward.public_endpoint for forward in reservation.open_forwards]
+        return [
+            forward.public_endpoint for forward in reservation.open_forwards if not forward.paused
+        ]
 
 
 class NewReservation(Body):

@@ -5,11 +5,40 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 
+from kvmweb.core.errors import Invalid
 from kvmweb.hosts.models import PublicAddress
 from kvmweb.ui.forms import ActionForm, PortField
+from networks.admission import LARGEST_LIMIT, parse_sources
 from networks.forms.choices import AddressField
 from networks.models import Forward, Reservation
+
+
+class SourcesField(forms.CharField):
+    """Addresses and networks, as many as people like on a line."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label="Allowed sources",
+            required=False,
+            help_text="Addresses or networks, such as 198.51.100.0/24; empty lets anyone in.",
+            widget=forms.Textarea(attrs={"rows": 2, "class": "mono", "spellcheck": "false"}),
+        )
+
+    def clean(self, value: Any) -> list[str]:
+        try:
+            return parse_sources(super().clean(value).replace(",", " ").split())
+        except Invalid as error:
+            raise ValidationError(f"{error.message} {error.remedy}") from error
+
+
+class LimitField(forms.IntegerField):
+    """How many at most; empty is no limit."""
+
+    def __init__(self, *, empty: str = "no limit", **options: Any) -> None:
+        super().__init__(required=False, min_value=1, max_value=LARGEST_LIMIT, **options)
+        self.widget.attrs |= {"inputmode": "numeric", "placeholder": empty}
 
 
 class ForwardForm(ActionForm):
@@ -23,6 +52,12 @@ class ForwardForm(ActionForm):
     )
     public_address = AddressField()
     note = forms.CharField(required=False, max_length=200, help_text="What is it for?")
+    sources = SourcesField()
+    max_connections = LimitField(label="Connections at once")
+    max_rate = LimitField(label="New connections a second")
+    max_burst = LimitField(
+        label="Burst", empty="as many", help_text="New ones at once, beyond that."
+    )
 
     def __init__(
         self,
@@ -42,5 +77,28 @@ class ForwardForm(ActionForm):
 
 
 class ForwardChangeForm(ActionForm):
+    """The reservations of the forward's network are the choices."""
+
+    reservation = forms.ChoiceField(label="Leads to", required=False)
     target_port = PortField(label="Port of the VM")
     note = forms.CharField(required=False, max_length=200)
+    sources = SourcesField()
+    max_connections = LimitField(label="Connections at once")
+    max_rate = LimitField(label="New connections a second")
+    max_burst = LimitField(
+        label="Burst", empty="as many", help_text="New ones at once, beyond that."
+    )
+
+    def __init__(self, *args: Any, targets: list[Reservation], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["reservation"].choices = [  # type: ignore[attr-defined]
+            (str(target.uuid), f"{target.name} ({target.address})") for target in targets
+        ]
+
+    def clean(self) -> dict[str, Any]:
+        """A field nobody sent changes nothing."""
+        return {
+            name: value
+            for name, value in self.cleaned_data.items()
+            if name in self.data and (name, value) != ("reservation", "")
+        }

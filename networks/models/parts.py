@@ -17,6 +17,7 @@ from kvmweb.projects.models import Project, seen_by, written_by
 from networks.models.networks import Network
 
 M = TypeVar("M", bound=models.Model)
+_SHOWN_SOURCES = 3
 
 
 def _network() -> models.Prefetch[str]:
@@ -125,7 +126,8 @@ class ForwardQuerySet(PartQuerySet["Forward"]):
 class Forward(Part):
     """A port of a public address that leads to a port of a reservation (DNAT).
 
-    Its number is its ct mark.
+    Its number is its ct mark. `sources` are networks in CIDR notation; none means anyone. A paused
+    forward keeps its port and is closed on the host.
     """
 
     class Protocol(models.TextChoices):
@@ -141,6 +143,11 @@ class Forward(Part):
     public_port = models.PositiveIntegerField(validators=PORT_RANGE)
     target_port = models.PositiveIntegerField(validators=PORT_RANGE)
     note = models.CharField(max_length=200, blank=True)
+    sources = models.JSONField("allowed sources", default=list, blank=True)
+    max_connections = models.PositiveIntegerField("connections at once", null=True, blank=True)
+    max_rate = models.PositiveIntegerField("new connections per second", null=True, blank=True)
+    max_burst = models.PositiveIntegerField("burst", null=True, blank=True)
+    paused = models.BooleanField(default=False, editable=False)
 
     objects = ForwardQuerySet.as_manager()
 
@@ -158,6 +165,28 @@ class Forward(Part):
     @property
     def public_endpoint(self) -> str:
         return f"{self.public_address.address}:{self.public_port}"
+
+    @property
+    def state(self) -> State:
+        state = super().state
+        return State.PAUSED if self.paused and state is State.ACTIVE else state
+
+    @property
+    def who(self) -> str:
+        """Who may use it, for people."""
+        shown = [source.removesuffix("/32") for source in self.sources[:_SHOWN_SOURCES]]
+        more = len(self.sources) - len(shown)
+        return ", ".join(shown) + (f" and {more} more" if more else "") or "Anyone"
+
+    @property
+    def limits(self) -> list[str]:
+        """Its limits, for people."""
+        found = []
+        if self.max_connections:
+            found.append(f"at most {self.max_connections} connections")
+        if self.max_rate:
+            found.append(f"at most {self.max_rate} new a second")
+        return found
 
     @property
     def protocols(self) -> list[str]:

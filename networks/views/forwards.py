@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, ip_address
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from kvmweb.core.access import get_for
 from kvmweb.hosts.models import Host, PublicAddress
@@ -56,8 +57,23 @@ def new(request: HttpRequest) -> HttpResponse:
         warn(request, made)
         return redirect(safe_next(request) or "forwards")
     return form_page(
-        request, "forwards/new.html", form, targets=targets, next=safe_next(request), public=public
+        request,
+        "forwards/new.html",
+        form,
+        targets=targets,
+        next=safe_next(request),
+        public=public,
+        caller=own_address(request),
     )
+
+
+def own_address(request: HttpRequest) -> str:
+    """Where the person at the browser comes from, if that is something to allow."""
+    caller = request.META.get("REMOTE_ADDR", "")
+    try:
+        return "" if ip_address(caller).is_loopback else str(IPv4Address(caller))
+    except ValueError:
+        return ""
 
 
 def _targets(request: HttpRequest) -> list[Reservation]:
@@ -88,8 +104,9 @@ def warn(request: HttpRequest, made: Forward) -> None:
 def forward(request: HttpRequest, uuid: UUID) -> HttpResponse:
     found = _found(request, uuid)
     writable = may_write(request, found.network.project_id)
-    initial = {"target_port": found.target_port, "note": found.note}
-    form = ForwardChangeForm(request.POST or None, initial=initial)
+    form = ForwardChangeForm(
+        request.POST or None, initial=_as_it_is(found), targets=_siblings(found)
+    )
     if request.method == "POST" and form.done(
         lambda data: actions.change_forward(actor_of(request), uuid, **data)
     ):
@@ -97,9 +114,40 @@ def forward(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context: dict[str, Any] = {
         "forward": found,
         "may_write": writable,
+        "caller": own_address(request),
         "warning": ports.warning_for(found.public_address, found.public_port),
     }
     return form_page(request, "forwards/forward.html", form, **context)
+
+
+def _as_it_is(found: Forward) -> dict[str, Any]:
+    """What the form of a forward shows first."""
+    return {
+        "reservation": str(found.reservation.uuid),
+        "target_port": found.target_port,
+        "note": found.note,
+        "sources": "\n".join(source.removesuffix("/32") for source in found.sources),
+        "max_connections": found.max_connections,
+        "max_rate": found.max_rate,
+        "max_burst": found.max_burst,
+    }
+
+
+def _siblings(found: Forward) -> list[Reservation]:
+    """Where the forward may lead: what is in its network."""
+    return list(found.network.reservations.filter(present=True).order_by("name"))
+
+
+@require_POST
+def pause(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    found = actions.pause_forward(actor_of(request), uuid)
+    return done(request, f"{found.public_endpoint} is being closed, and kept.", "forwards")
+
+
+@require_POST
+def resume(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    found = actions.resume_forward(actor_of(request), uuid)
+    return done(request, f"{found.public_endpoint} is being opened.", "forwards")
 
 
 @GET_OR_POST

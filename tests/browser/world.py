@@ -8,7 +8,7 @@ from django.conf import LazySettings
 from kvmweb.host.progress import Step
 from kvmweb.hosts.models import Host
 from kvmweb.projects.actions import Actor
-from networks.actions import create_network
+from networks.actions import change_forward, create_network
 from networks.models import Forward, Network
 from tests.cast import fail_job, finish_job, report, start_job
 from vms.actions import NewForward, NewVm, create_vm
@@ -44,6 +44,8 @@ def pages(
 ) -> dict[str, str]:
     """Addresses of every page worth looking at, by name."""
     settings.KVMWEB_HOST_SILENCE = 3600
+    many = [f"10.{n}.0.0/16" for n in range(9)]
+    change_forward(actor, forward.uuid, sources=many, max_connections=20, max_rate=5)
     web = add_vm(actor, network, image, "web-2", p80=20080, p443=20443)
     finish_job(web.job, state="running")
     finish_job(add_vm(actor, network, image, "database").job, state="off")

@@ -87,6 +87,8 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "get forward-detail": (READ, nothing),
     "patch forward-detail": (CHANGE, lambda _: {"target_port": 2222}),
     "delete forward-detail": (CHANGE, nothing),
+    "post forward-pause": (CHANGE, nothing),
+    "post forward-resume": (CHANGE, nothing),
     "get image-list": (EVERYBODY, nothing),
     "get image-detail": (EVERYBODY, nothing),
     "get vm-list": (EVERYBODY, nothing),

@@ -75,6 +75,8 @@ DOORS = [
     Door("forward-new", ALL),
     Door("forward", READ, "forward"),
     Door("forward", DO, "forward", "post", {"target_port": "23"}),
+    Door("forward-pause", DO, "forward", "post"),
+    Door("forward-resume", DO, "forward", "post"),
     Door("forward-delete", WRITE, "forward"),
     Door("forward-delete", DO, "forward", "post"),
     Door("activity", ALL),

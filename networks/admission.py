@@ -1,0 +1,60 @@
+"""Who may use a forward, and how much of it: what people type -> what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, ip_network
+
+from kvmweb.core.errors import Invalid
+
+MOST_SOURCES = 64
+LARGEST_LIMIT = 1_000_000
+
+
+def parse_sources(texts: Iterable[str]) -> list[str]:
+    """IPv4 addresses and networks as networks in CIDR notation, each once."""
+    found = dict.fromkeys(_parse_source(text.strip()) for text in texts if text.strip())
+    if len(found) > MOST_SOURCES:
+        raise Invalid(
+            f"A forward has at most {MOST_SOURCES} allowed sources.",
+            field="sources",
+            remedy="Join neighbouring addresses into networks, such as 198.51.100.0/24.",
+        )
+    return list(found)
+
+
+def _parse_source(text: str) -> str:
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError as error:
+        raise Invalid(
+            f"“{text[:50]}” is no address and no network.",
+            field="sources",
+            remedy="Write them like 198.51.100.7 or 198.51.100.0/24.",
+        ) from error
+    if not isinstance(network, IPv4Network):
+        raise Invalid(
+            f"{text} is an IPv6 source, and this forward listens on an IPv4 address.",
+            field="sources",
+            remedy="Name the IPv4 addresses people come from.",
+        )
+    if network.prefixlen == 0:
+        raise Invalid(f"{text} is everyone.", field="sources", remedy="Leave the list empty.")
+    return str(network)
+
+
+def parse_limit(value: int | None, field: str) -> int | None:
+    """A limit, or None for no limit."""
+    if value is not None and not 1 <= value <= LARGEST_LIMIT:
+        raise Invalid(f"A limit is a number from 1 to {LARGEST_LIMIT}.", field=field)
+    return value
+
+
+def refuse_lone_burst(max_rate: int | None, max_burst: int | None) -> None:
+    """Raise for a burst without the rate it goes beyond."""
+    if max_burst is not None and max_rate is None:
+        raise Invalid(
+            "A burst is how far a limit of new connections per second may be exceeded at once.",
+            field="max_burst",
+            remedy="Set that limit too, or leave the burst empty.",
+        )
