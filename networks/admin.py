@@ -8,7 +8,14 @@ from django.contrib import admin
 
 from kvmweb.projects.operators import Button, OperatorAdmin
 from networks.actions import check_network, repair_network
-from networks.models import Forward, Network, PortClaim, Reservation
+from networks.models import (
+    Forward,
+    ForwardUsage,
+    Network,
+    NetworkUsage,
+    PortClaim,
+    Reservation,
+)
 
 
 class StateColumn:
@@ -45,6 +52,24 @@ class ForwardAdmin(StateColumn, OperatorAdmin):
     list_select_related = ("network__host", "network__job", "reservation", "public_address")
     list_filter = ("protocol", "public_address", "present")
     search_fields = ("uuid", "=public_port", "=target_port", "note", "reservation__name")
+
+
+@admin.register(ForwardUsage)
+class ForwardUsageAdmin(OperatorAdmin):
+    hidden = ("seen",)
+    list_display = ("forward", "connections", "bytes_in", "bytes_out", "last_used_at")
+    list_select_related = ("forward__reservation", "forward__public_address")
+    list_filter = ("forward__network__host",)
+    search_fields = ("forward__uuid", "=forward__public_port", "forward__reservation__name")
+
+
+@admin.register(NetworkUsage)
+class NetworkUsageAdmin(OperatorAdmin):
+    hidden = ("seen",)
+    list_display = ("network", "bytes_in", "bytes_out", "last_used_at")
+    list_select_related = ("network",)
+    list_filter = ("network__host",)
+    search_fields = ("network__uuid", "network__name")
 
 
 @admin.register(PortClaim)

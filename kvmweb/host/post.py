@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 RECORD = "kvmweb.jobs.record"
 HEARTBEAT = "kvmweb.hosts.heartbeat"
 OBSERVED = "vms.observed"
+USED = "networks.used"
 
 
 class BrokerAway(Exception):

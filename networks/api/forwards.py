@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -19,12 +20,14 @@ from kvmweb.core.errors import Invalid, KvmwebError
 from networks import actions
 from networks.admission import LARGEST_LIMIT, MOST_SOURCES
 from networks.api.parts import PartShown
+from networks.api.usage import ForwardUsageShown
 from networks.models import (
     Forward,
     ForwardQuerySet,
     Reservation,
 )
 from networks.ports import warning_for
+from networks.usage import unused
 
 
 class ForwardShown(PartShown):
@@ -43,6 +46,7 @@ class ForwardShown(PartShown):
     max_rate = serializers.IntegerField(allow_null=True)
     max_burst = serializers.IntegerField(allow_null=True)
     paused = serializers.BooleanField(help_text="Closed on the host; the port is kept.")
+    usage = ForwardUsageShown(source="*", help_text="What it has carried.")
     warnings = serializers.SerializerMethodField(help_text="Cautions about the public port.")
 
     def get_warnings(self, forward: Any) -> list[str]:
@@ -108,7 +112,15 @@ class ForwardFilter(Filters):
     vm = filters.UUIDFilter("reservation__nic__vm__uuid")
     protocol = filters.ChoiceFilter(choices=Forward.Protocol.choices)
     public_port = filters.NumberFilter("public_port")
+    unused_days = filters.NumberFilter(
+        method="filter_unused",
+        min_value=0,
+        help_text="Not used for so many days, nor younger.",
+    )
     search = filters.CharFilter("reservation__name", "icontains", help_text="Part of its name.")
+
+    def filter_unused(self, rows: ForwardQuerySet, _name: str, days: Decimal) -> ForwardQuerySet:
+        return rows.filter(unused(int(days)))
 
 
 class Forwards(Resource):

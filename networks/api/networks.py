@@ -16,6 +16,7 @@ from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of
 from kvmweb.jobs.api import JobWithSteps, started
 from networks import actions
+from networks.api.usage import NetworkUsageShown
 from networks.models import (
     Network,
 )
@@ -36,6 +37,7 @@ class NetworkShown(Shown):
     )
     state = StateField()
     job = serializers.UUIDField(source="job.uuid", allow_null=True, help_text="The newest job.")
+    usage = NetworkUsageShown(source="*", help_text="What was routed, by its host.")
     vm_count = serializers.IntegerField()
     forward_count = serializers.IntegerField()
     created_at = serializers.DateTimeField()

@@ -107,6 +107,7 @@ def _forward_elements(spec: NetworkSpec, forward: ForwardSpec) -> list[Element]:
         Element("inet", "fwd4id", key, number, spec.bridge),
         Element("inet", "acct_in", number, (), spec.bridge),
         Element("inet", "acct_out", number, (), spec.bridge),
+        Element("inet", "acct_new", number, (), spec.bridge),
         *_source_elements(spec, forward),
         *_limit_elements(spec, forward),
     ]

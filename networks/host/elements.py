@@ -92,6 +92,7 @@ SETS: dict[tuple[Family, str], SetType] = {
     ("inet", "restricted"): SetType(("mark",)),
     ("inet", "sifted"): SetType(("mark",)),
     **{("inet", name): SetType(("mark", "ipv4_addr")) for name in SOURCE_SETS.values()},
+    ("inet", "acct_new"): SetType(("mark",), counter=True),
     ("inet", "snat4"): SetType(("ifname",), ("ipv4_addr",)),
     ("inet", "masq"): SetType(("ifname",)),
     ("inet", "egress"): SetType(("ifname",)),

@@ -331,7 +331,8 @@ def _ties(verb: str, preposition: str, elements: Iterable[Element]) -> str:
 
 def _counters(elements: frozenset[Element]) -> str:
     """Only where nothing else changes: a forward and its counters are one thing to people."""
-    if not {element.name for element in elements} <= {"acct_in", "acct_out", "settled", "sifted"}:
+    alone = {"acct_in", "acct_out", "acct_new", "settled", "sifted"}
+    if not {element.name for element in elements} <= alone:
         return ""
     count = sum(element.name == "acct_in" for element in elements)
     return f"Counting the traffic of {_count(count, 'forward', 'forwards')}" if count else ""

@@ -10,6 +10,8 @@ The ct mark of a connection is the number of its forward, 0 is none. Some sets a
 - `sifted` holds the number of a restricted forward only while no connection from an address that
   may not use it can be alive; narrowing its sources takes it out in the same way, and leaves the
   connections of all others as they are.
+- `acct_new` counts the connections of a forward where its first packet is translated at the
+  latest: what somebody refused on the way here is not one. It is no marker, and stays.
 - `closed` holds the uplinks that forward only because we switched it on: what comes in there and
   is not for a network of ours is dropped, so the host does not become an open router.
 
@@ -84,6 +86,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "dnat ip to ip daddr . meta l4proto . th dport map @fwd4",
     ),
     ("inet", "snat_post"): (
+        'ct mark != 0 ct mark @acct_new comment "once per connection"',
         'iifname "kw*" oifname @uplinks jump snat_do',
         'iifname "kw*" oifname "kw*" ct status dnat jump snat_do comment "hairpin"',
     ),

@@ -9,12 +9,15 @@ from networks.models.parts import (
     Reservation,
     ReservationQuerySet,
 )
+from networks.models.usage import ForwardUsage, NetworkUsage
 
 __all__ = [
     "Forward",
     "ForwardQuerySet",
+    "ForwardUsage",
     "Network",
     "NetworkQuerySet",
+    "NetworkUsage",
     "Part",
     "PortClaim",
     "Reservation",

@@ -27,7 +27,7 @@ class NetworkQuerySet(models.QuerySet["Network"]):
 
     def for_display(self) -> Self:
         """With everything a list row, its state and its counts need, in one query."""
-        rows = self.select_related("host", "job", "project", "source_address")
+        rows = self.select_related("host", "job", "project", "source_address", "usage")
         return rows.defer(*heavy("job")).annotate(
             vm_count=_count("reservations", nic__isnull=False),
             forward_count=_count("forwards"),

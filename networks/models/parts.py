@@ -120,7 +120,8 @@ class Reservation(Part):
 
 class ForwardQuerySet(PartQuerySet["Forward"]):
     def for_display(self) -> Self:
-        return self.select_related("reservation").prefetch_related(_network(), "public_address")
+        rows = self.select_related("reservation", "usage")
+        return rows.prefetch_related(_network(), "public_address")
 
 
 class Forward(Part):

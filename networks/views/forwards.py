@@ -14,11 +14,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 from kvmweb.core.access import get_for
 from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.ui.answers import done, form_page, safe_next
-from kvmweb.ui.listing import listing
+from kvmweb.ui.listing import Choice, listing
 from kvmweb.ui.requests import actor_of, current_project, may_write, user_of, writable_ids
 from networks import actions, ports
 from networks.forms.forwards import ForwardChangeForm, ForwardForm
 from networks.models import Forward, Network, Reservation
+from networks.usage import unused
 
 GET_OR_POST = require_http_methods(["GET", "POST"])
 
@@ -35,10 +36,16 @@ def forwards(request: HttpRequest) -> HttpResponse:
             "port": ["public_address", "public_port"],
             "name": ["reservation__name", "public_port"],
             "created": ["-created_at"],
+            "used": ["-usage__last_used_at"],
         },
+        choices={"use": [_unused(days) for days in (7, 30, 90)]},
     )
     context = {"list": found, "writable": writable_ids(request)}
     return render(request, "forwards/forwards.html", context)
+
+
+def _unused(days: int) -> Choice:
+    return Choice(str(days), f"Unused for {days} days", unused(days))
 
 
 @GET_OR_POST

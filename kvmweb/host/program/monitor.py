@@ -24,11 +24,12 @@ from kvmweb.host.answering import answer_questions
 from kvmweb.host.app import make_app
 from kvmweb.host.config import HostConfig
 from kvmweb.host.facts import Hypervisor, gather, version_text
-from kvmweb.host.post import HEARTBEAT, OBSERVED, BrokerAway, Post, Send
+from kvmweb.host.post import HEARTBEAT, OBSERVED, USED, BrokerAway, Post, Send
 from kvmweb.host.program.accelerator import accelerator
 from kvmweb.host.program.questions import answers
 from kvmweb.host.program.surroundings import surroundings
 from kvmweb.host.pulse import BEAT, heartbeat
+from networks.host.usage import ROUND, Usage
 from vms.host.drivers.domains import Domains
 from vms.host.events import follow
 from vms.host.observe import Observer, Seen
@@ -59,6 +60,7 @@ async def _watch(config: HostConfig) -> int:
         tasks.create_task(_repeat(LIST_AGAIN, monitor.list_all))
         tasks.create_task(_repeat(TRY_AGAIN, monitor.find_accelerator))
         tasks.create_task(answer_questions(config, answers(config)))
+        tasks.create_task(_repeat(ROUND, monitor.count))
     return 0
 
 
@@ -78,6 +80,7 @@ class Monitor:
         self._libvirt = ThreadPoolExecutor(1, thread_name_prefix="libvirt")
         self._domains = Domains(config.libvirt_uri, call_seconds=_NEVER)
         self._observer = Observer(self._domains)
+        self._usage = Usage()
         self._asked: asyncio.Future[Any] | None = None
         self._turn = asyncio.Lock()
         self._hypervisor = Hypervisor()
@@ -110,6 +113,19 @@ class Monitor:
         self._hypervisor = replace(
             self._hypervisor, accelerator=found.accelerator, accelerator_reason=found.reason
         )
+
+    async def count(self) -> None:
+        """Say what forwards and networks have carried since it was last said."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._sender, self._tell_usage)
+        except BrokerAway as error:
+            log.warning("message_not_sent task=%s reason=%s", USED, error)
+        except KvmwebError as error:
+            log.warning("usage_not_read reason=%s", error.message)
+
+    def _tell_usage(self) -> None:
+        for payload in self._usage.news():
+            self._send(USED, payload)
 
     async def _look_at_libvirt(self) -> None:
         libvirt, qemu = await self._ask(self._domains.versions) or (None, None)

@@ -6,6 +6,7 @@ Formats: include/uapi/linux/netfilter/nfnetlink.h and nf_tables.h.
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ from networks.host.elements import (
     Family,
     Field,
     Limit,
+    SetType,
     pack,
     pack_range,
     unpack,
@@ -59,7 +61,8 @@ _COUNT, _COUNT_FLAGS = 1, 2
 _RATE, _RATE_UNIT, _RATE_BURST, _RATE_TYPE, _RATE_FLAGS = 1, 2, 3, 4, 5
 _SECOND, _PACKETS = 1, 0
 _CHAIN_NAME = 3
-_COMMENT = 0
+_COMMENT, STAMP = 0, 0x6B
+_IFNAMSIZ = 16
 _NF_DROP = 0
 _CHAIN_HOOK, _CHAIN_POLICY = 4, 5
 _HOOK_FORWARD = 2
@@ -187,6 +190,12 @@ class NftablesSocket:
             for answer in self._dump(_GETSETELEM, payload):
                 yield from _decoded(family, name, answer)
 
+    def counting(self, name: str) -> Iterator[bytes]:
+        """The elements of a counting set of ours as the kernel lists them, message by message."""
+        payload = _general("inet") + text(_TABLE_ATTRIBUTE, TABLE) + text(_SET_ATTRIBUTE, name)
+        for answer in self._dump(_GETSETELEM, payload):
+            yield dict(attributes(answer, 4)).get(_ELEMENTS, b"")
+
     def chains(self) -> frozenset[tuple[Family, str]]:
         """The chains of our tables."""
         return frozenset(
@@ -270,10 +279,22 @@ def _element(element: Element) -> bytes:
         parts.append(nested(_DATA, attribute(_VALUE, pack(kind.value, element.value))))
     if kind.limit:
         parts.append(nested(_EXPRESSION, *_limit(kind.limit, element.value)))
+    if userdata := _userdata(element, kind):
+        parts.append(attribute(_USERDATA, userdata))
+    return _list(element, *parts)
+
+
+def _userdata(element: Element, kind: SetType) -> bytes:
+    """A list of type, length, value (libnftnl/src/udata.c); nft passes over types it does not
+    know. Elements that count say when they were made, and are all of one size (`counters`)."""
+    listed = b""
+    if kind.counter:
+        stamp = struct.pack(">Q", time.time_ns()).ljust(8 + _IFNAMSIZ - len(element.owner), b"\0")
+        listed += bytes([STAMP, len(stamp)]) + stamp
     if element.owner:
         comment = element.owner.encode() + b"\0"
-        parts.append(attribute(_USERDATA, bytes([_COMMENT, len(comment)]) + comment))
-    return _list(element, *parts)
+        listed += bytes([_COMMENT, len(comment)]) + comment
+    return listed
 
 
 def _limit(kind: Limit, value: tuple[Field, ...]) -> tuple[bytes, bytes]:
@@ -340,13 +361,17 @@ def _decoded(family: Family, name: str, payload: bytes) -> Iterator[Element]:
 
 
 def _owner(userdata: bytes) -> str:
-    """The comment: userdata is a list of type, length, value (libnftnl/src/udata.c)."""
+    return _string(entry(userdata, _COMMENT))
+
+
+def entry(userdata: bytes, wanted: int) -> bytes:
+    """The value of this type in userdata; empty where there is none."""
     while len(userdata) >= 2:
         kind, length = userdata[0], userdata[1]
-        if kind == _COMMENT:
-            return _string(userdata[2 : 2 + length])
+        if kind == wanted:
+            return userdata[2 : 2 + length]
         userdata = userdata[2 + length :]
-    return ""
+    return b""
 
 
 def _string(data: bytes) -> str:

@@ -21,7 +21,14 @@ from kvmweb.jobs.models import Job, JobEvent, Status
 from kvmweb.projects.actions import Actor, create_token
 from kvmweb.projects.models import ApiToken, AuditEvent, Membership, Project, Role
 from networks.actions import add_forward
-from networks.models import Forward, Network, PortClaim, Reservation
+from networks.models import (
+    Forward,
+    ForwardUsage,
+    Network,
+    NetworkUsage,
+    PortClaim,
+    Reservation,
+)
 from tests.cast import finish_job
 from tests.refusals import rows
 from vms.models import Disk, Image, Nic, Vm
@@ -34,6 +41,8 @@ OURS: list[type[Model]] = [
     Network,
     Reservation,
     Forward,
+    ForwardUsage,
+    NetworkUsage,
     PortClaim,
     Image,
     Vm,
@@ -62,6 +71,9 @@ def address(model: type[Model], page: str, *args: Any) -> str:
 def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
     """At least one row of every model."""
     create_token(Actor(alice), name="backup")
+    forward = Forward.objects.get()
+    ForwardUsage.objects.create(forward=forward, connections=1)
+    NetworkUsage.objects.create(network=forward.network)
     KeptAnswer.objects.create(user=alice, key="k", request_digest="0" * 64, body={"a": 1})
 
 

@@ -102,6 +102,7 @@ def test_a_change_does_only_what_differs(lab: Lab) -> None:
             "fwd4id",
             "acct_in",
             "acct_out",
+            "acct_new",
         }
         assert_converges(reconciler, with_forwards(spec, one, two))
         ops = reconciler.check(with_forwards(spec, two))
