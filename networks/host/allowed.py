@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from networks.host.egress import permits
+from networks.host.listed import permits
 from networks.host.spec import NetworkSpec
 
 
@@ -54,7 +54,7 @@ class Judge:
         peer = connection.destination if starts else connection.source
         if self._is_of_another(peer):
             return any(peer in IPv4Network(each.subnet) for each in self.spec.peers)
-        return self._may_leave(connection) if starts else self.spec.mode == "routed"
+        return self._may_leave(connection) if starts else self._may_come(connection)
 
     def _is_of_host(self, connection: Connection) -> bool:
         if str(connection.source) in self.own:
@@ -63,6 +63,15 @@ class Judge:
 
     def _is_of_another(self, address: IPv4Address) -> bool:
         return any(address in IPv4Network(subnet) for subnet in self.others)
+
+    def _may_come(self, connection: Connection) -> bool:
+        spec = self.spec
+        if spec.mode != "routed":
+            return False
+        guest = str(connection.answers)
+        own = (rule for each in spec.reservations if each.address == guest for rule in each.inbound)
+        rules = (*spec.inbound, *own)
+        return permits(rules, connection.protocol, connection.source, connection.port)
 
     def _may_leave(self, connection: Connection) -> bool:
         spec = self.spec

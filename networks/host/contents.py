@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 
-from networks.host.egress import egress_elements
 from networks.host.elements import SOURCE_SETS, Element
+from networks.host.listed import egress_elements, inbound_elements
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
 
 _KEPT = 16  # a spec is asked about several times while it is applied
@@ -94,6 +94,9 @@ def _reservation_elements(spec: NetworkSpec, reservation: ReservationSpec) -> li
         Element("bridge", "own4", (reservation.port, mac, reservation.address), (), spec.bridge),
         Element("bridge", "own_mac", (reservation.port, mac), (), spec.bridge),
     ]
+    if reservation.inbound or spec.inbound:
+        rules = spec.inbound + reservation.inbound
+        found += inbound_elements(spec.bridge, reservation.address, rules)
     if spec.guests_apart:
         found.append(Element("bridge", "apart", (reservation.port,), (), spec.bridge))
     return found

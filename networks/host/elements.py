@@ -101,6 +101,10 @@ SETS: dict[tuple[Family, str], SetType] = {
     ("inet", "egress_ports"): SetType(
         ("ifname", "inet_proto", "inet_service", "ipv4_addr"), interval=True
     ),
+    ("inet", "open_all"): SetType(("ipv4_addr", "inet_proto", "ipv4_addr"), interval=True),
+    ("inet", "open_ports"): SetType(
+        ("ipv4_addr", "inet_proto", "inet_service", "ipv4_addr"), interval=True
+    ),
     ("inet", "routed"): SetType(("ifname",)),
     ("inet", "pairs"): SetType(("ifname", "ifname")),
     ("inet", "settled"): SetType(("ifname",)),

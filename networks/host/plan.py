@@ -44,10 +44,11 @@ from networks.host.state import BRIDGE_SYSCTLS, BridgeState, NetworkState
 
 _WAYS = frozenset(
     {
-        *("egress", "egress_all", "egress_ports", "routed", "pairs"),
+        *("egress", "egress_all", "egress_ports", "routed", "pairs", "open_all", "open_ports"),
         *("snat4", "masq", "snat_pool"),
     }
 )
+_GIVING = frozenset({"snat_pool", "open_all", "open_ports"})
 
 
 def plan(spec: NetworkSpec, state: NetworkState) -> tuple[Op, ...]:
@@ -209,10 +210,10 @@ def _is_moved(spec: NetworkSpec, bridge: BridgeState, extra: frozenset[Element])
 
 def _is_judged(spec: NetworkSpec, missing: frozenset[Element], extra: frozenset[Element]) -> bool:
     """Whether a change may have taken something back from the network's guests, or did so before a
-    crash. A new guest's share of a pool takes nothing."""
-    changed = extra | {element for element in missing if element.name != "snat_pool"}
+    crash. A new guest's share of a pool and a new opening take nothing."""
+    changed = extra | {element for element in missing if element.name not in _GIVING}
     return any(
-        element.name in _WAYS | {"settled"} and element.key[0] == spec.bridge for element in changed
+        element.name in _WAYS | {"settled"} and element.owner == spec.bridge for element in changed
     )
 
 

@@ -18,7 +18,8 @@ The ct mark of a connection is the number of its forward, 0 is none. Some sets a
 Two networks reach each other only while both are in `pairs` with the other: each owns its half, so
 what either takes back is gone. A guest whose network has no free way out (`egress`) may send to
 what is listed for it; a forward is open to it only where its list has the public address, which is
-asked before the translation.
+asked before the translation. A guest that is reachable as a whole is closed but for what is listed
+for its address in `open_all` and `open_ports`.
 
 dnsmasq serves all networks and believes what a DHCP message says of its sender. So a guest's says
 what its frame says: the MAC and the address it names are written over with the guest's own, and
@@ -71,6 +72,7 @@ _LISTED = "iifname . meta l4proto . ip daddr @egress_all"
 _LISTED_PORT = (
     "meta l4proto { tcp, udp } iifname . meta l4proto . th dport . ip daddr @egress_ports"
 )
+_OPEN_PORT = "ip daddr . meta l4proto . th dport . ip saddr @open_ports"
 _RATE = "{ type ifname; size 65535; flags dynamic,timeout; timeout 1m; }"
 
 # Chains stand before those that jump to them only for the reader: all are made before any rule.
@@ -108,7 +110,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         'oifname "kw*" ct status dnat goto forwarded',
         "iifname . oifname @pairs oifname . iifname @pairs accept",
         'iifname "kw*" oifname @uplinks goto leaving',
-        "iifname @uplinks oifname @routed accept",
+        "iifname @uplinks oifname @routed goto inbound",
         "counter reject with icmpx admin-prohibited",
     ),
     ("inet", "leaving"): (
@@ -116,6 +118,11 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         f"{_LISTED} accept",
         f"{_LISTED_PORT} accept",
         "counter reject with icmpx admin-prohibited",
+    ),
+    ("inet", "inbound"): (
+        "ip daddr . meta l4proto . ip saddr @open_all accept",
+        f"meta l4proto {{ tcp, udp }} {_OPEN_PORT} accept",
+        "counter drop",
     ),
     ("inet", "account"): (
         "ct direction original ct mark @acct_in return",

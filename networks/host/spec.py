@@ -16,10 +16,32 @@ EgressProtocol = Literal["any", "tcp", "udp", "icmp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListedSpec:
+    """Addresses, and all of a protocol or its ports from `first_port` to `last_port`. A `last_port`
+    of 0 means all."""
+
+    cidr: str
+    protocol: EgressProtocol = "any"
+    first_port: int = 0
+    last_port: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressSpec(ListedSpec):
+    """A place outside that guests may go to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundSpec(ListedSpec):
+    """Who outside may come to a guest that is reachable as a whole, and to which of its ports."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReservationSpec:
     """A MAC and an IPv4 address fixed in a network.
 
-    `port` is the tap that may use them, empty while there is none.
+    `port` is the tap that may use them, empty while there is none. `inbound` opens this guest where
+    it is reachable as a whole, beside what its network opens.
     """
 
     id: str
@@ -27,6 +49,7 @@ class ReservationSpec:
     address: str
     hostname: str
     port: str = ""
+    inbound: tuple[InboundSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,17 +77,6 @@ class ForwardSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EgressSpec:
-    """A place outside that guests may go to: all of a protocol, or the ports from `first_port` to
-    `last_port` of it. A `last_port` of 0 means all."""
-
-    cidr: str
-    protocol: EgressProtocol = "any"
-    first_port: int = 0
-    last_port: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PeerSpec:
     """Another network of the same host that this one lets in, and may go to if it is let in."""
 
@@ -81,7 +93,8 @@ class NetworkSpec:
 
     `source_address` is the public address of source NAT; None masquerades. With a `source_pool`
     every guest has one of its addresses instead, always the same. `egress` lists where guests may
-    go outside; None is everywhere. `guests_apart` keeps the guests from each other.
+    go outside; None is everywhere. `guests_apart` keeps the guests from each other. `inbound`
+    opens all guests where they are reachable as a whole; everything else there is closed.
     """
 
     subject: str
@@ -99,6 +112,7 @@ class NetworkSpec:
     egress: tuple[EgressSpec, ...] | None = None
     peers: tuple[PeerSpec, ...] = ()
     guests_apart: bool = False
+    inbound: tuple[InboundSpec, ...] = ()
     mtu: int = 1500
     reservations: tuple[ReservationSpec, ...] = ()
     forwards: tuple[ForwardSpec, ...] = ()

@@ -24,7 +24,7 @@ from networks.host.elements import (
     unpack_range,
 )
 from networks.host.ruleset import CHAINS, document, skeleton
-from networks.host.spec import EgressSpec, NetworkSpec, PeerSpec
+from networks.host.spec import EgressSpec, InboundSpec, NetworkSpec, PeerSpec
 from networks.host.state import DhcpFile
 from tests.netns import Namespace
 from tests.networks.host.lab import (
@@ -80,12 +80,28 @@ def listed() -> NetworkSpec:
     )
 
 
+def opened() -> NetworkSpec:
+    """Reachable as a whole: the web of all guests, and one guest's ssh from one place."""
+    web = InboundSpec(cidr="0.0.0.0/0", protocol="tcp", first_port=80, last_port=80)
+    ssh = InboundSpec(cidr="198.51.100.0/24", protocol="tcp", first_port=22, last_port=22)
+    ping = InboundSpec(cidr="0.0.0.0/0", protocol="icmp")
+    spec = network()
+    first = replace(spec.reservations[0], inbound=(ssh,))
+    return replace(
+        spec,
+        mode="routed",
+        guests_apart=True,
+        inbound=(web, ping),
+        reservations=(first, *spec.reservations[1:]),
+    )
+
+
 DOCUMENTS = {
     "empty": document(),
     "nat": document(elements(full()) | host_elements(["up0"], ["up0"])),
     "masquerade": document(elements(replace(full(), source_address=None))),
     "isolated": document(elements(replace(network(), mode="isolated"))),
-    "routed": document(elements(replace(network(), mode="routed", guests_apart=True))),
+    "routed": document(elements(opened())),
     "listed": document(elements(listed())),
 }
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from networks.host.spec import EgressSpec, ForwardSpec, NetworkSpec, PeerSpec
+from networks.host.spec import EgressSpec, ForwardSpec, InboundSpec, NetworkSpec, PeerSpec
 from tests.netns import Namespace, ask, veth
 from tests.networks.host.lab import (
     OUTSIDE,
@@ -24,6 +24,7 @@ from tests.networks.host.test_dhcp import lease
 pytestmark = pytest.mark.kernel
 
 BRIEF = 0.4
+ANYBODY = (InboundSpec(cidr="0.0.0.0/0"),)
 POOL = (PUBLIC, SECOND_PUBLIC)
 ONE_AND_TWO = {
     1: PeerSpec(bridge="kw1", subnet="10.61.0.0/24"),
@@ -120,7 +121,7 @@ def test_a_network_changes_its_mode_and_ends_only_what_that_forbids(site: Site) 
     ):
         assert inside.recv(100)
         assert out.recv(100).decode() == SECOND_PUBLIC
-        site.apply(replace(spec, mode="routed"))
+        site.apply(replace(spec, mode="routed", inbound=ANYBODY))
         assert guest.ask_tcp(OUTSIDE, 80) == first.address
         assert not _echoes(out)
         with internet.connect(first.address, 80) as coming, guest.connect(OUTSIDE, 80) as going:
@@ -254,7 +255,14 @@ def _public(spec: NetworkSpec) -> NetworkSpec:
     """Routed, with 198.18.5.0/28, which is routed to its host."""
     first = replace(spec.reservations[0], address="198.18.5.2")
     subnet, gateway = "198.18.5.0/28", "198.18.5.1"
-    return replace(spec, mode="routed", subnet=subnet, gateway=gateway, reservations=(first,))
+    return replace(
+        spec,
+        mode="routed",
+        subnet=subnet,
+        gateway=gateway,
+        reservations=(first,),
+        inbound=ANYBODY,
+    )
 
 
 def _replug(lab: Lab, guest: Namespace, port: str, mac: str, address: str, gateway: str) -> None:

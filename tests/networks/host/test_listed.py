@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from networks.host.egress import NUMBERS, Box, disjoint, egress_elements, permits
 from networks.host.elements import Element, ends_of
-from networks.host.spec import EgressSpec
+from networks.host.listed import NUMBERS, Box, disjoint, egress_elements, inbound_elements, permits
+from networks.host.spec import EgressSpec, ListedSpec
 
 pytestmark = pytest.mark.pure
 
@@ -52,15 +52,21 @@ def test_the_elements_let_through_what_the_list_permits(
         assert _match(elements, NUMBERS[protocol], address, port) == wanted
 
 
+@given(st.lists(rules(), max_size=6), st.sampled_from(["tcp", "udp", "icmp"]), ADDRESSES)
+def test_a_guest_is_open_to_those_listed_for_its_address_alone(
+    listed: list[ListedSpec], protocol: str, source: str
+) -> None:
+    elements = inbound_elements("kw1", "10.61.0.2", listed)  # type: ignore[arg-type]
+    assert {element.key[0] for element in elements} <= {"10.61.0.2-10.61.0.2"}
+    for port in range(1, 11):
+        wanted = permits(listed, NUMBERS[protocol], IPv4Address(source), port)
+        assert _match(elements, NUMBERS[protocol], source, port) == wanted
+
+
 def _match(elements: list[Element], protocol: int, address: str, port: int) -> bool:
-    packet = {
-        "egress_all": [("inet_proto", protocol), ("ipv4_addr", int(IPv4Address(address)))],
-        "egress_ports": [
-            ("inet_proto", protocol),
-            ("inet_service", port),
-            ("ipv4_addr", int(IPv4Address(address))),
-        ],
-    }
+    whole = [("inet_proto", protocol), ("ipv4_addr", int(IPv4Address(address)))]
+    ports = [whole[0], ("inet_service", port), whole[1]]
+    packet = {"egress_all": whole, "open_all": whole, "egress_ports": ports, "open_ports": ports}
     return any(
         all(
             _number(ends_of(kind, field)[0]) <= value <= _number(ends_of(kind, field)[1])  # type: ignore[arg-type]

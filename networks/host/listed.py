@@ -1,4 +1,4 @@
-"""Where guests of a network may go when that is listed: elements that are ranges. Pure.
+"""Where guests may go, and who may come to them, as elements that are ranges. Pure.
 
 The kernel refuses a range that begins inside another one of its set (nft_set_pipapo.c), and people
 write lists that overlap. So the list is cut along its addresses into ranges that do not.
@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
 
 from networks.host.elements import Element
-from networks.host.spec import EgressSpec
+from networks.host.spec import EgressSpec, InboundSpec, ListedSpec
 
 NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17}
 _ALL_PROTOCOLS = (0, 255)
@@ -20,13 +20,17 @@ Range = tuple[int, int]
 Box = tuple[Range, Range]
 
 
-def egress_elements(bridge: str, rules: Iterable[EgressSpec]) -> list[Element]:
-    """The elements that let the guests of `bridge` go where `rules` say."""
+def listed_elements(
+    names: tuple[str, str], first: str, rules: Iterable[ListedSpec], owner: str
+) -> list[Element]:
+    """What `rules` list, as elements of two sets: one for all of a protocol, one for its ports.
+    `first` is the first field of every key."""
     listed = list(rules)
+    everything, some_ports = names
     whole = [(_addresses(rule), _protocols(rule)) for rule in listed if _is_whole(rule)]
     found = [
-        Element("inet", "egress_all", (bridge, _text(second), _network(first)), (), bridge)
-        for first, second in disjoint(whole)
+        Element("inet", everything, (first, _text(second), _network(addresses)), (), owner)
+        for addresses, second in disjoint(whole)
     ]
     for protocol in ("tcp", "udp"):
         ports = [
@@ -36,16 +40,24 @@ def egress_elements(bridge: str, rules: Iterable[EgressSpec]) -> list[Element]:
         ]
         number = f"{NUMBERS[protocol]}-{NUMBERS[protocol]}"
         found += [
-            Element(
-                "inet", "egress_ports", (bridge, number, _text(second), _network(first)), (), bridge
-            )
-            for first, second in disjoint(ports)
+            Element("inet", some_ports, (first, number, _text(second), _network(each)), (), owner)
+            for each, second in disjoint(ports)
         ]
     return found
 
 
-def permits(rules: Iterable[EgressSpec], protocol: int, address: IPv4Address, port: int) -> bool:
-    """Whether a connection to this place is listed."""
+def egress_elements(bridge: str, rules: Iterable[EgressSpec]) -> list[Element]:
+    """The elements that let the guests of `bridge` go where `rules` say."""
+    return listed_elements(("egress_all", "egress_ports"), bridge, rules, bridge)
+
+
+def inbound_elements(bridge: str, address: str, rules: Iterable[InboundSpec]) -> list[Element]:
+    """The elements that let the outside come to the guest at `address` as `rules` say."""
+    return listed_elements(("open_all", "open_ports"), f"{address}-{address}", rules, bridge)
+
+
+def permits(rules: Iterable[ListedSpec], protocol: int, address: IPv4Address, port: int) -> bool:
+    """Whether a connection to (or from) this address is listed."""
     return any(
         address in IPv4Network(rule.cidr)
         and rule.protocol in ("any", _name(protocol))
@@ -81,17 +93,17 @@ def merged(ranges: Iterable[Range]) -> tuple[Range, ...]:
     return tuple(found)
 
 
-def _is_whole(rule: EgressSpec) -> bool:
+def _is_whole(rule: ListedSpec) -> bool:
     """Whether it is about all that the protocol may carry, and not about some ports."""
     return rule.last_port == 0
 
 
-def _addresses(rule: EgressSpec) -> Range:
+def _addresses(rule: ListedSpec) -> Range:
     network = IPv4Network(rule.cidr)
     return int(network.network_address), int(network.broadcast_address)
 
 
-def _protocols(rule: EgressSpec) -> Range:
+def _protocols(rule: ListedSpec) -> Range:
     number = NUMBERS.get(rule.protocol)
     return _ALL_PROTOCOLS if number is None else (number, number)
 
