@@ -18,6 +18,7 @@ COMMANDS = {
     "vm": "serve the host's virtual machines",
     "monitor": "report what libvirt sees and what the host is like",
     "restore": "put networks and virtual machines back from the stored specs",
+    "explain": "say why a public endpoint, or the outside for a guest, is (not) reachable",
     "check": "show what is not as it should be; exit code 1 if anything is not",
     "reset": "remove everything kvmweb made on this host",
 }
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging(options.command)
     try:
         config = load(options.config)
-        return int(import_module(f"kvmweb.host.program.{options.command}").run(config))
+        more = {"what": options.what, "source": options.source} if "what" in options else {}
+        return int(import_module(f"kvmweb.host.program.{options.command}").run(config, **more))
     except Taken as taken:
         return _say(f"Another process of this host holds {taken}. End it first.", BUSY)
     except KvmwebError as error:
@@ -50,4 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         command.add_argument("--config", type=Path, metavar="FILE", help="TOML or JSON")
+        if name == "explain":
+            command.add_argument("what", metavar="WHAT", help="198.51.100.11:80/tcp, or a guest")
+            command.add_argument("--from", dest="source", default="", metavar="ADDRESS")
     return parser

@@ -61,6 +61,17 @@ class Dhcp:
         pid = self.pid()
         return pid is not None and _command_line(pid) == self._arguments()
 
+    def lease_until(self, address: str, mac: str) -> float | None:
+        """When the lease of this address by this MAC ends (s since the epoch, 0 is never)."""
+        try:
+            lines = self._leases.read_text().splitlines()
+        except FileNotFoundError:
+            return None
+        for words in map(str.split, lines):
+            if len(words) >= 3 and (words[1], words[2]) == (mac.lower(), address):
+                return float(words[0])
+        return None
+
     def is_reload_due(self) -> bool:
         """Whether it has not yet been told of a removal."""
         return self._due.exists()

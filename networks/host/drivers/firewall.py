@@ -164,12 +164,13 @@ class Firewall:
         self._generation += 1
 
     def _read(self) -> Tables:
-        tables = Tables(skeleton=self._is_skeleton())
+        tables = Tables(skeleton=self.is_skeleton())
         for element in self._socket.elements():
             tables.put(element)
         return tables
 
-    def _is_skeleton(self) -> bool:
+    def is_skeleton(self) -> bool:
+        """Whether the rules in the kernel are those that were loaded last, of this version."""
         try:
             recorded = json.loads(self._record.read_bytes())
         except (FileNotFoundError, ValueError):

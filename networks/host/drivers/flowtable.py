@@ -1,0 +1,215 @@
+"""Reading the connection tracker: whose connections there are, and what of them is known.
+
+Connections of a forward, or of a guest, are picked by the kernel (by mark; by address since 5.8),
+those of a subnet by the bytes of their addresses; only what is asked for is decoded. Formats:
+include/uapi/linux/netfilter/nfnetlink_conntrack.h.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from networks.host.drivers.netlink import (
+    NETLINK_NETFILTER,
+    Interrupted,
+    NetlinkSocket,
+    attribute,
+    attributes,
+    nested,
+)
+
+_GET = 1 << 8 | 1
+_ORIGINAL, _REPLY, _STATUS, _PROTOINFO, _TIMEOUT, _MARK = 1, 2, 3, 4, 7, 8
+_COUNTERS_ORIGINAL, _COUNTERS_REPLY, _ID, _TIMESTAMP, _MARK_MASK, _FILTER = 9, 10, 12, 20, 21, 25
+_IP, _PROTOCOL = 1, 2
+_SOURCE, _DESTINATION = 1, 2
+_NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
+_FILTER_ORIGINAL, _FILTER_REPLY, _FILTER_SOURCE = 1, 2, 1 << 0
+_SEEN_REPLY, _ASSURED = 1 << 1, 1 << 2
+_PACKETS, _BYTES = 1, 2
+_TCP, _TCP_STATE = 1, 1
+_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 132: "sctp"}
+_TCP_STATES = (
+    "none",
+    "syn sent",
+    "syn received",
+    "established",
+    "fin wait",
+    "close wait",
+    "last ack",
+    "time wait",
+    "closed",
+    "syn sent",
+)
+_TRIES = 3
+# A message begins with struct nfgenmsg; then come, nested, the original tuple, its IP part and the
+# source address, each with a header of four bytes, and after these eight bytes the destination.
+_SOURCE_AT, _DESTINATION_AT = 16, 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """One tracked connection as it was opened, and who answers it.
+
+    `timeout` is in seconds; `age` (s) and `bytes` are None where the kernel does not count them.
+    """
+
+    id: str
+    protocol: str
+    source: str
+    source_port: int
+    destination: str
+    destination_port: int
+    answers: str
+    answers_port: int
+    seen_as: str
+    seen_as_port: int
+    state: str
+    replied: bool
+    timeout: int
+    number: int
+    age: float | None
+    bytes_out: int | None
+    bytes_in: int | None
+
+
+def of_forward(number: int) -> list[bytes]:
+    """The raw connections that carry a forward's number."""
+    mark = attribute(_MARK, struct.pack(">I", number))
+    return _dump(_general() + mark + attribute(_MARK_MASK, struct.pack(">I", 0xFFFFFFFF)))
+
+
+def of_guest(address: str) -> list[bytes]:
+    """The raw connections that a guest opened or answers."""
+    found = _dump(_general() + _from(_ORIGINAL, _FILTER_ORIGINAL, address))
+    known = {_identity(each) for each in found}
+    answered = _dump(_general() + _from(_REPLY, _FILTER_REPLY, address))
+    return found + [each for each in answered if _identity(each) not in known]
+
+
+def of_subnet(subnet: str, numbers: Iterable[int]) -> list[bytes]:
+    """The raw connections that guests of a subnet opened, or that forwards of these numbers made.
+
+    A connection between guests of the same network does not pass the host's router.
+    """
+    network, wanted = IPv4Network(subnet), frozenset(numbers)
+    first, last = network.network_address.packed, network.broadcast_address.packed
+    return [
+        each
+        for each in _dump(_general())
+        if first <= each[_SOURCE_AT : _SOURCE_AT + 4] <= last
+        or first <= each[_DESTINATION_AT : _DESTINATION_AT + 4] <= last
+        or _mark(each) in wanted
+    ]
+
+
+def decoded(payload: bytes, now: float | None = None) -> Flow | None:
+    """A connection in words; None for what is not IPv4."""
+    found = dict(attributes(payload, 4))
+    source, destination, number, ports = _tuple(found[_ORIGINAL])
+    answers, seen_as, _, answer_ports = _tuple(found[_REPLY])
+    if len(source) != 4:
+        return None
+    status = _word(found.get(_STATUS, b""))
+    started = dict(attributes(found.get(_TIMESTAMP, b""))).get(1)
+    return Flow(
+        id=found.get(_ID, b"").hex(),
+        protocol=_PROTOCOLS.get(number, str(number)),
+        source=str(IPv4Address(source)),
+        source_port=ports[0],
+        destination=str(IPv4Address(destination)),
+        destination_port=ports[1],
+        answers=str(IPv4Address(answers)),
+        answers_port=answer_ports[0],
+        seen_as=str(IPv4Address(seen_as)),
+        seen_as_port=answer_ports[1],
+        state=_state(found, status),
+        replied=bool(status & _SEEN_REPLY),
+        timeout=_word(found.get(_TIMEOUT, b"")),
+        number=_word(found.get(_MARK, b"")),
+        age=_age(started, now or time.time()),
+        bytes_out=_counted(found.get(_COUNTERS_ORIGINAL)),
+        bytes_in=_counted(found.get(_COUNTERS_REPLY)),
+    )
+
+
+def is_replied(payload: bytes) -> bool:
+    """Whether anything ever came back on a raw connection."""
+    return bool(_word(dict(attributes(payload, 4)).get(_STATUS, b"")) & _SEEN_REPLY)
+
+
+def _dump(request: bytes) -> list[bytes]:
+    """What was dumped while the table changed may lack a few; after some tries that is taken."""
+    found: list[bytes] = []
+    with NetlinkSocket(NETLINK_NETFILTER) as connection:
+        for _ in range(_TRIES):
+            found = []
+            try:
+                found.extend(connection.dump(_GET, request))
+            except Interrupted:
+                continue
+            break
+    return found
+
+
+def _general() -> bytes:
+    return struct.pack(">BBH", socket.AF_INET, 0, 0)
+
+
+def _from(tuple_kind: int, side: int, address: str) -> bytes:
+    """A filter by who sends in one direction (`CTA_FILTER`)."""
+    ip = nested(_IP, attribute(_SOURCE, IPv4Address(address).packed))
+    flags = [0, 0]
+    flags[side - 1] = _FILTER_SOURCE
+    return nested(tuple_kind, ip) + nested(
+        _FILTER,
+        attribute(_FILTER_ORIGINAL, struct.pack("=I", flags[0])),
+        attribute(_FILTER_REPLY, struct.pack("=I", flags[1])),
+    )
+
+
+def _identity(payload: bytes) -> bytes:
+    return dict(attributes(payload, 4)).get(_ID, b"")
+
+
+def _mark(payload: bytes) -> int:
+    return _word(dict(attributes(payload, 4)).get(_MARK, b""))
+
+
+def _tuple(data: bytes) -> tuple[bytes, bytes, int, tuple[int, int]]:
+    parts = dict(attributes(data))
+    addresses = dict(attributes(parts[_IP]))
+    protocol = dict(attributes(parts[_PROTOCOL]))
+    ports = tuple(_word(protocol.get(kind, b"")) for kind in (_SOURCE_PORT, _DESTINATION_PORT))
+    number = protocol[_NUMBER][0]
+    return addresses.get(_SOURCE, b""), addresses.get(_DESTINATION, b""), number, ports  # type: ignore[return-value]
+
+
+def _state(found: dict[int, bytes], status: int) -> str:
+    tcp = dict(attributes(dict(attributes(found.get(_PROTOINFO, b""))).get(_TCP, b"")))
+    if _TCP_STATE in tcp:
+        number = tcp[_TCP_STATE][0]
+        return _TCP_STATES[number] if number < len(_TCP_STATES) else str(number)
+    if not status & _SEEN_REPLY:
+        return "unanswered"
+    return "assured" if status & _ASSURED else "answered"
+
+
+def _age(started: bytes | None, now: float) -> float | None:
+    if started is None:
+        return None
+    return max(0.0, round(now - int.from_bytes(started, "big") / 1e9, 1))
+
+
+def _counted(data: bytes | None) -> int | None:
+    counted = dict(attributes(data or b"")).get(_BYTES)
+    return None if counted is None else int.from_bytes(counted, "big")
+
+
+def _word(data: bytes) -> int:
+    return int.from_bytes(data, "big")

@@ -1,0 +1,85 @@
+"""The forward chains of everybody but us: by `nft -j`, and by iptables where nft cannot show them.
+
+Our own tables are never listed, for they hold every element of every network.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from kvmweb.core.errors import HostBusy
+from networks.host.chains import BaseChain, iptables_base_chains, nft_base_chains, uses_iptables
+from networks.host.elements import TABLE
+
+_SECONDS = 3.0
+_FAMILIES = {"ip", "inet"}
+_LEGACY = Path("/proc/thread-self/net/ip_tables_names")
+
+
+def forward_chains() -> tuple[list[BaseChain], list[str]]:
+    """Every foreign base chain on the IPv4 forward hook, and what could not be read, in words."""
+    found: list[BaseChain] = []
+    unread: list[str] = []
+    for family, table in sorted(_tables()):
+        listing = _nft(f"list table {family} {table}")
+        if not uses_iptables(listing):
+            found += nft_base_chains(listing)
+        elif (saved := _saved("iptables-nft-save")) is not None:
+            chains = iptables_base_chains(saved, family)
+            found += [each for each in chains if each.label.split()[1] == table]
+        else:
+            found += nft_base_chains(listing)
+    legacy = _legacy()
+    if legacy:
+        saved = _saved("iptables-legacy-save")
+        if saved is None:
+            unread.append("rules of iptables-legacy, for want of the program iptables-legacy-save")
+        else:
+            found += iptables_base_chains(saved, "iptables-legacy")
+    return found, unread
+
+
+def _tables() -> set[tuple[str, str]]:
+    chains = (each["chain"] for each in _nft("list chains") if "chain" in each)
+    return {
+        (chain["family"], chain["table"])
+        for chain in chains
+        if chain.get("hook") == "forward"
+        and chain["family"] in _FAMILIES
+        and chain["table"] != TABLE
+    }
+
+
+def _legacy() -> str:
+    """Opening the file loads no module; where iptables-legacy was never used it is empty."""
+    try:
+        return _LEGACY.read_text()
+    except OSError:
+        return ""
+
+
+def _nft(command: str) -> list[dict[str, Any]]:
+    said = _output("nft", "-j", *command.split())
+    return json.loads(said)["nftables"] if said else []
+
+
+def _saved(program: str) -> str | None:
+    path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
+    return _output(path) if path else None
+
+
+def _output(*command: str) -> str:
+    """What a program printed; nothing where it failed or is not there."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
+    except FileNotFoundError:
+        return ""
+    except subprocess.TimeoutExpired as error:
+        raise HostBusy(f"{command[0]} did not answer in time.") from error
+    return done.stdout if done.returncode == 0 else ""

@@ -1,0 +1,240 @@
+"""Gathering what `explain` judges, by sockets of its own that only read; probes are sent to the
+guest alone. For the caller's thread and its namespace; nothing here waits longer than seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kvmweb.host.config import HostPaths
+from networks.host import chains, explain
+from networks.host.chains import BaseChain, Packet
+from networks.host.contents import owned
+from networks.host.drivers import flowtable, foreign, hostfacts, looking, probes
+from networks.host.drivers.dhcp import Dhcp
+from networks.host.drivers.firewall import Firewall
+from networks.host.drivers.nftables import NftablesSocket
+from networks.host.drivers.sysctls import Sysctls
+from networks.host.elements import Element
+from networks.host.explain import (
+    ForwardFacts,
+    GuestFacts,
+    HostFacts,
+    Link,
+    Outbound,
+    Step,
+)
+from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
+
+VmState = Callable[[str], str | None]
+"""The power state of the VM on a guest port: empty when unknown, None when there is no such VM."""
+
+_COUNTERS = frozenset({"acct_in", "acct_out", "settled"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looker:
+    """Where this host's things are, and what its configuration says of uplinks."""
+
+    paths: HostPaths
+    uplinks: tuple[str, ...] = ()
+    resolv_files: tuple[Path, ...] = hostfacts.RESOLV_FILES
+    vm_state: VmState = lambda _: None
+
+    def forward(
+        self,
+        spec: NetworkSpec,
+        reservation: ReservationSpec,
+        forward: ForwardSpec,
+        source: str = "",
+    ) -> tuple[Step, ...]:
+        """Why this forward is (not) reachable, for `source` if one is given."""
+        uplink = self._uplink_of(forward.public_address)
+        new = Packet(
+            iif=uplink,
+            oif=spec.bridge,
+            source=source or None,
+            destination=reservation.address,
+            protocol=forward.protocol,
+            dport=forward.port,
+            dnat=True,
+        )
+        with ThreadPoolExecutor(3) as probing:
+            guest = probing.submit(self._guest, spec, reservation)
+            own = probing.submit(self._own, spec, forward)
+            host = self._host(spec, new)
+            facts = (host, own.result(), guest.result())
+        return explain.explain_forward(spec, reservation, forward, source, facts)
+
+    def outbound(self, spec: NetworkSpec, reservation: ReservationSpec) -> tuple[Step, ...]:
+        """Why this guest does (not) reach the outside."""
+        new = Packet(
+            iif=spec.bridge,
+            oif=next(iter(hostfacts.uplinks()), ""),
+            source=reservation.address,
+            destination=None,
+            protocol="tcp",
+            dport=443,
+        )
+        guest = self._guest(spec, reservation)
+        host = self._host(spec, new)
+        return explain.explain_outbound(
+            spec, reservation, (host, self._outbound(reservation), guest)
+        )
+
+    def _host(self, spec: NetworkSpec, new: Packet) -> HostFacts:
+        found, unread = foreign.forward_chains()
+        names = self.uplinks or hostfacts.uplinks()
+        missing = _missing([e for e in owned(_only(spec)) if e.name not in _COUNTERS])
+        return HostFacts(
+            skeleton=self._is_skeleton(),
+            uplinks=tuple(link for name in names if (link := self._link(name)) is not None),
+            gateways=hostfacts.uplinks(),
+            holds=tuple((each.interface, each.address) for each in hostfacts.addresses()),
+            bridge=self._link(spec.bridge),
+            chains=tuple(_judged(chain, new) for chain in found),
+            unread=tuple(unread),
+            missing=missing,
+        )
+
+    def _own(self, spec: NetworkSpec, forward: ForwardSpec) -> ForwardFacts:
+        flows = flowtable.of_forward(forward.number)
+        elements = _elements_of(spec, forward)
+        there = _looked_up([e for e in elements if e.name == "fwd4"])
+        others = [e for e in there if e not in elements]
+        near, far = self._service(spec, forward)
+        return ForwardFacts(
+            listener=self._is_taken(forward),
+            missing=_missing([e for e in elements if e.name not in _COUNTERS]),
+            other=":".join(str(part) for part in others[0].value) if others else "",
+            open_now=len(flows),
+            replied=sum(flowtable.is_replied(each) for each in flows),
+            near=near,
+            far=far,
+        )
+
+    def _service(
+        self, spec: NetworkSpec, forward: ForwardSpec
+    ) -> tuple[explain.Port | None, explain.Port | None]:
+        """What answers on the port: asked from the gateway, and from an address beyond it."""
+        own = {each.address for each in hostfacts.addresses()}
+        if spec.gateway not in own:
+            return None, None
+        probe = probes.tcp_port if forward.protocol == "tcp" else probes.udp_port
+        with ThreadPoolExecutor(1) as probing:
+            near = probing.submit(probe, forward.address, forward.port, spec.gateway)
+            far: explain.Port | None = None
+            if forward.public_address in own and forward.protocol == "tcp":
+                far = probe(forward.address, forward.port, forward.public_address)
+            return near.result(), far
+
+    def _guest(self, spec: NetworkSpec, reservation: ReservationSpec) -> GuestFacts:
+        state = self.vm_state(reservation.port) if reservation.port else None
+        port, bridge = looking.interface(reservation.port), looking.interface(spec.bridge)
+        dhcp = Dhcp(self.paths.run / "dnsmasq")
+        elements = [e for e, of in owned(_only(spec, reservation)).items() if of == reservation.id]
+        mac = ""
+        if bridge is not None:
+            mac = probes.who_has(spec.bridge, bridge.mac, spec.gateway, reservation.address)
+        return GuestFacts(
+            is_vm=state is not None,
+            vm=state or "",
+            port=self._link(reservation.port),
+            on_bridge=bool(port and bridge and port.master == bridge.index),
+            missing=_missing(elements),
+            dhcp=dhcp.pid() is not None,
+            lease=_until(dhcp.lease_until(reservation.address, reservation.mac)),
+            mac=mac,
+        )
+
+    def _outbound(self, reservation: ReservationSpec) -> Outbound:
+        flows = flowtable.of_guest(reservation.address)
+        own = {each.address for each in hostfacts.addresses()}
+        resolvers = hostfacts.resolvers(self.resolv_files)
+        return Outbound(
+            open_now=len(flows),
+            replied=sum(flowtable.is_replied(each) for each in flows),
+            resolvers=tuple(each for each in resolvers if each not in own),
+        )
+
+    def _link(self, name: str) -> Link | None:
+        seen = looking.interface(name)
+        if seen is None:
+            return None
+        forwards = Sysctls(self.paths.run / "forwarding.json").forwards(name)
+        return Link(name=name, up=seen.up, connected=seen.connected, forwards=forwards)
+
+    def _uplink_of(self, address: str) -> str:
+        holders = (each.interface for each in hostfacts.addresses() if each.address == address)
+        return next(holders, next(iter(self.uplinks or hostfacts.uplinks()), ""))
+
+    def _is_skeleton(self) -> bool:
+        with closing(Firewall(self.paths.run / "nftables.json")) as firewall:
+            return firewall.is_skeleton()
+
+    def _is_taken(self, forward: ForwardSpec) -> bool:
+        own = {each.address for each in hostfacts.addresses()}
+        places = {forward.public_address}
+        places |= {"0.0.0.0"} if forward.public_address in own else set()  # noqa: S104
+        return any(
+            (each.protocol, each.port) == (forward.protocol, forward.public_port)
+            and each.address in places
+            for each in hostfacts.listeners()
+        )
+
+
+def _judged(chain: BaseChain, new: Packet) -> chains.Judged:
+    """The worse of what happens to a packet and to its answer."""
+    there = chains.judge(chain, new)
+    back = chains.judge(
+        chain,
+        replace(
+            new,
+            iif=new.oif,
+            oif=new.iif,
+            source=new.destination,
+            destination=new.source,
+            sport=new.dport,
+            dport=0,
+            state="established",
+        ),
+    )
+    if there.drops or back.passes:
+        return there
+    return back if back.drops or there.passes else there
+
+
+def _elements_of(spec: NetworkSpec, forward: ForwardSpec) -> list[Element]:
+    """Those of one protocol of one forward, without building those of all others."""
+    alone = replace(spec, reservations=(), forwards=(forward,))
+    return [element for element, of in owned(alone).items() if of == forward.id]
+
+
+def _only(spec: NetworkSpec, *reservations: ReservationSpec) -> NetworkSpec:
+    return replace(spec, reservations=reservations, forwards=())
+
+
+def _looked_up(elements: list[Element]) -> list[Element]:
+    with closing(NftablesSocket()) as connection:
+        return connection.lookup(elements)
+
+
+def _missing(elements: list[Element]) -> tuple[str, ...]:
+    """What of these is not in the kernel, in words."""
+    there = set(_looked_up(elements))
+    return tuple(
+        f"{element.name} {' . '.join(str(part) for part in element.key)}"
+        for element in elements
+        if element not in there
+    )
+
+
+def _until(expiry: float | None) -> str:
+    if expiry is None:
+        return ""
+    return f"{datetime.fromtimestamp(expiry, UTC):%Y-%m-%d %H:%M} UTC" if expiry else "for ever"
