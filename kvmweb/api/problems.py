@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from kvmweb.core.database import known
-from kvmweb.core.errors import Busy, KvmwebError
+from kvmweb.core.errors import Busy, KvmwebError, Several
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,10 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
     """DRF's exception handler: every error becomes a problem, and none a traceback."""
     set_rollback()
     if (refusal := known(error)) is not None:
-        problem = _problem(refusal.code, refusal.message, refusal.field, refusal.remedy)
-        return Response(problem, status=refusal.status, headers=_headers(refusal))
+        body: dict[str, Any] = {**_told(refusal)}
+        if isinstance(refusal, Several) and len(refusal.errors) > 1:
+            body["errors"] = [_told(each) for each in refusal.errors]
+        return Response(body, status=refusal.status, headers=_headers(refusal))
     if isinstance(error, Http404):
         error = exceptions.NotFound("There is nothing at this address.")
     elif isinstance(error, PermissionDenied):
@@ -64,6 +66,10 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
 
 def _headers(refusal: KvmwebError) -> dict[str, str]:
     return {"Retry-After": str(refusal.retry_after)} if isinstance(refusal, Busy) else {}
+
+
+def _told(refusal: KvmwebError) -> Problem:
+    return _problem(refusal.code, refusal.message, refusal.field, refusal.remedy)
 
 
 def _problem(code: str, message: str, field: str = "", remedy: str = "") -> Problem:

@@ -11,7 +11,7 @@ from kvmweb.api.views import NothingHere
 from kvmweb.hosts.api import Hosts, PublicAddresses
 from kvmweb.jobs.api import Jobs
 from kvmweb.projects.api import Projects
-from networks.api import Forwards, Networks, Reservations
+from networks.api import BulkForwards, Networks, Reservations
 from vms.api import Images, Vms
 
 router = SimpleRouter(use_regex_path=False)
@@ -19,7 +19,7 @@ router.register("hosts", Hosts, "host")
 router.register("public-addresses", PublicAddresses, "public-address")
 router.register("networks", Networks, "network")
 router.register("reservations", Reservations, "reservation")
-router.register("forwards", Forwards, "forward")
+router.register("forwards", BulkForwards, "forward")
 router.register("images", Images, "image")
 router.register("vms", Vms, "vm")
 router.register("jobs", Jobs, "job")

@@ -7,6 +7,8 @@ hosts raise these too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class KvmwebError(Exception):
     """Base of all expected failures.
@@ -52,6 +54,17 @@ class Conflict(KvmwebError):
 
     code = "conflict"
     status = 409
+
+
+class Several(KvmwebError):
+    """More than one part of the input may be at fault; `errors` says each, the first stands for
+    all."""
+
+    def __init__(self, errors: Sequence[KvmwebError]) -> None:
+        first = errors[0]
+        super().__init__(first.message, field=first.field, remedy=first.remedy, code=first.code)
+        self.status = first.status
+        self.errors = tuple(errors)
 
 
 class Busy(KvmwebError):

@@ -4,6 +4,7 @@ Each action checks access, takes its locks in the order project, host, public ad
 validates, writes rows, and asks for a job, in one transaction. Nothing here talks to a host.
 """
 
+from networks.actions.bulk import add_forwards
 from networks.actions.forwards import (
     add_forward,
     change_forward,
@@ -26,6 +27,7 @@ from networks.actions.reservations import add_reservation, delete_reservation, r
 
 __all__ = [
     "add_forward",
+    "add_forwards",
     "add_reservation",
     "change_forward",
     "check_network",

@@ -152,12 +152,12 @@ class Forwards(Resource):
                 error.field = "vm"
             raise
 
-    def _reservation_of(self, vm: UUID) -> UUID:
+    def _reservation_of(self, vm: UUID, field: str = "vm") -> UUID:
         """The first address of a VM."""
         visible = Reservation.objects.visible_to(self.request.user).filter(nic__vm__uuid=vm)
         first = visible.order_by("nic__pk").first()
         if first is None:
-            raise Invalid("There is no such VM.", field="vm", code="no_such_vm")
+            raise Invalid("There is no such VM.", field=field, code="no_such_vm")
         return first.uuid
 
     @takes(ForwardChange, ForwardShown)

@@ -84,6 +84,10 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "delete reservation-detail": ((409, 403, 404, 409, 401), nothing),
     "get forward-list": (EVERYBODY, nothing),
     "post forward-list": (ADD, lambda w: {"vm": w.uuid("vm"), "target_port": 80}),
+    "post forward-bulk": (
+        ADD,
+        lambda w: {"forwards": [{"vm": w.uuid("vm"), "target_port": port} for port in (80, 81)]},
+    ),
     "get forward-detail": (READ, nothing),
     "patch forward-detail": (CHANGE, lambda _: {"target_port": 2222}),
     "delete forward-detail": (CHANGE, nothing),
