@@ -1,9 +1,10 @@
 """What dnsmasq is told of a network: one file of options, one file per reservation. Pure.
 
-The formats are those of `dhcp-option` and `dhcp-host` in dnsmasq(8). Every reservation sets the
-tag of its bridge, every option asks for it, so one dnsmasq serves all networks without a network
-ever seeing another's options. A file per reservation means that a new one is read by inotify
-without disturbing dnsmasq.
+The formats are those of `dhcp-option` and `dhcp-host` in dnsmasq(8). A request has its bridge's
+name for a tag, every option asks for it, so one dnsmasq serves all networks without a network
+ever seeing another's options. Reservations set no tag: dnsmasq 2.90 frees those of a guest that
+had a lease wrongly, and ends by SIGSEGV at the next SIGHUP. A file per reservation means that a
+new one is read by inotify without disturbing dnsmasq.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def dhcp_files(spec: NetworkSpec, resolvers: Iterable[str]) -> frozenset[DhcpFil
 
 def _host(bridge: str, reservation: ReservationSpec) -> DhcpFile:
     mac = reservation.mac.lower()
-    parts = [mac, f"set:{bridge}", reservation.address]
+    parts = [mac, reservation.address]
     if reservation.hostname and not _MEANS_MORE.fullmatch(reservation.hostname):
         parts.append(reservation.hostname)
     name = f"{bridge}.{mac.replace(':', '')}"

@@ -232,7 +232,7 @@ def _mac(file: DhcpFile) -> str:
 
 
 def _address(file: DhcpFile) -> str:
-    return file.text.strip().split(",")[2]
+    return file.text.strip().split(",")[1]
 
 
 def _command_line(pid: int) -> list[str]:

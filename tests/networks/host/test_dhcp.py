@@ -141,6 +141,18 @@ def test_a_reload_that_a_crash_prevented_is_made_up_for(lab: Lab) -> None:
     assert lease(lab, guest, 1) == {}
 
 
+def test_dnsmasq_survives_a_removal_after_a_guest_asked(lab: Lab) -> None:
+    spec = network(guests=2)
+    guest = lab.cable(spec.reservations[0])
+    lab.apply(spec)
+    server = pid(lab)
+    for reservations in (spec.reservations[:1], spec.reservations, spec.reservations[:1]):
+        assert lease(lab, guest)["ip"] == spec.reservations[0].address
+        lab.apply(replace(spec, reservations=reservations))
+    assert lease(lab, guest)["ip"] == spec.reservations[0].address
+    assert pid(lab) == server
+
+
 def test_a_changed_resolver_reaches_the_guests(lab: Lab) -> None:
     spec = network(guests=1)
     guest = lab.cable(spec.reservations[0])

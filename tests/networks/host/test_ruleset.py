@@ -179,7 +179,7 @@ def test_a_reservation_without_a_port_may_send_nothing_yet() -> None:
 def test_guests_are_told_the_resolvers_of_the_host() -> None:
     files = dhcp_files(network(guests=1), ["9.9.9.9", "8.8.8.8"])
     assert files == {
-        DhcpFile("hosts", "kw1.520000000102", "52:00:00:00:01:02,set:kw1,10.61.0.2,guest12\n"),
+        DhcpFile("hosts", "kw1.520000000102", "52:00:00:00:01:02,10.61.0.2,guest12\n"),
         DhcpFile(
             "opts",
             "kw1",
