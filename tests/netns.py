@@ -123,6 +123,36 @@ class Namespace:
             server.bind((address, port))
         self._serve(server, _answer)
 
+    def datagram_server(
+        self, port: int, reply: Callable[[bytes], bytes], address: str = ""
+    ) -> None:
+        """Answers each datagram with what `reply` makes of it."""
+        with self.entered():
+            server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            server.bind((address, port))
+
+        def serve(server: socket.socket, stopped: socket.socket) -> None:
+            while stopped not in select.select([server, stopped], [], [])[0]:
+                message, caller = server.recvfrom(4096)
+                server.sendto(reply(message), caller)
+
+        self._serve(server, serve)
+
+    def stream_server(
+        self, port: int, serve_one: Callable[[socket.socket], None], address: str = ""
+    ) -> None:
+        """Serves one TCP connection after another."""
+        with self.entered():
+            server = socket.create_server((address, port))
+
+        def serve(server: socket.socket, stopped: socket.socket) -> None:
+            while stopped not in select.select([server, stopped], [], [])[0]:
+                connection, _ = server.accept()
+                with connection:
+                    serve_one(connection)
+
+        self._serve(server, serve)
+
     def connect(self, address: str, port: int, timeout: float = DEADLINE) -> socket.socket:
         """A TCP connection from inside."""
         with self.entered():

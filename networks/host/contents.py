@@ -47,6 +47,8 @@ def _network_elements(spec: NetworkSpec) -> list[Element]:
     partners = [] if spec.guests_apart else [bridge]
     partners += [peer.bridge for peer in spec.peers]
     found += [Element("inet", "pairs", (bridge, partner), (), bridge) for partner in partners]
+    if spec.names is not None:
+        found.append(Element("inet", "dns", (bridge,), (), bridge))
     if spec.mode == "isolated":
         return found
     if spec.egress is None:

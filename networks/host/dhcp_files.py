@@ -43,10 +43,16 @@ def _options(spec: NetworkSpec, resolvers: tuple[str, ...]) -> DhcpFile:
     options = [f"option:netmask,{subnet.netmask}", f"28,{subnet.broadcast_address}"]
     if spec.mode != "isolated":
         options.append(f"option:router,{spec.gateway}")
-        if resolvers:
-            options.append(f"option:dns-server,{','.join(resolvers)}")
     else:
         options.append("option:router")
+    if spec.names is not None:
+        options += [
+            f"option:dns-server,{spec.gateway}",
+            f"option:domain-name,{spec.names.domain}",
+            f"option:domain-search,{spec.names.domain}",
+        ]
+    elif spec.mode != "isolated" and resolvers:
+        options.append(f"option:dns-server,{','.join(resolvers)}")
     if spec.mtu != _DEFAULT_MTU:
         options.append(f"option:mtu,{spec.mtu}")
     return DhcpFile(

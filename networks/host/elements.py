@@ -108,6 +108,7 @@ SETS: dict[tuple[Family, str], SetType] = {
     ("inet", "routed"): SetType(("ifname",)),
     ("inet", "pairs"): SetType(("ifname", "ifname")),
     ("inet", "settled"): SetType(("ifname",)),
+    ("inet", "dns"): SetType(("ifname",)),
     ("inet", "uplinks"): SetType(("ifname",)),
     ("inet", "closed"): SetType(("ifname",)),
     ("bridge", "own4"): SetType(("ifname", "ether_addr", "ipv4_addr")),

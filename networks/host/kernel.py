@@ -13,6 +13,7 @@ from networks.host.drivers.firewall import Firewall
 from networks.host.drivers.flows import Flows
 from networks.host.drivers.hostfacts import Address
 from networks.host.drivers.links import Link, Links
+from networks.host.drivers.names import NameServer
 from networks.host.drivers.netlink import Answer
 from networks.host.drivers.sysctls import Sysctls
 from networks.host.elements import Element
@@ -31,11 +32,14 @@ from networks.host.ops import (
     ReloadDhcp,
     RemoveAddress,
     RemoveDhcp,
+    RemoveZone,
     SetBridge,
     SetSysctl,
     StartDhcp,
+    StartNames,
     WidenPort,
     WriteDhcp,
+    WriteZone,
 )
 from networks.host.spec import NetworkSpec
 from networks.host.state import (
@@ -63,6 +67,7 @@ class HostKernel:
         self.flows = Flows()
         self.sysctls = Sysctls(paths.run / "forwarding.json")
         self.dhcp = Dhcp(paths.run / "dnsmasq")
+        self.names = NameServer(paths.run / "names", resolv_files[0])
 
     def close(self) -> None:
         """Close all sockets; everything in the kernel stays."""
@@ -91,6 +96,8 @@ class HostKernel:
             dhcp_files=self.dhcp.files(spec.bridge),
             dhcp_running=self.dhcp.is_running(),
             dhcp_reload_due=self.dhcp.is_reload_due(),
+            zone=self.names.zone(spec.bridge),
+            names_running=self.names.is_running(),
         )
 
     def perform(self, op: Op) -> Refused:  # noqa: C901
@@ -130,6 +137,12 @@ class HostKernel:
                 self.dhcp.start()
             case ReloadDhcp():
                 self.dhcp.reload()
+            case WriteZone():
+                self.names.write(op.bridge, op.text)
+            case RemoveZone():
+                self.names.remove(op.bridge)
+            case StartNames():
+                self.names.start()
             case DeleteBridge():
                 self.links.delete(op.bridge)
             case _:
@@ -143,6 +156,7 @@ class HostKernel:
         for bridge in self.links.bridges():
             self.links.delete(bridge)
         self.dhcp.delete()
+        self.names.delete()
         self.sysctls.put_back()
         self.firewall.delete()
 

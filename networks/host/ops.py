@@ -248,6 +248,38 @@ class ReloadDhcp:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteZone:
+    """Tell the name server what the network's guests are called and whom else to ask."""
+
+    bridge: str
+    text: str
+
+    @property
+    def sentence(self) -> str:
+        return "Set how guests resolve names"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveZone:
+    """Stop resolving names for the network."""
+
+    bridge: str
+
+    @property
+    def sentence(self) -> str:
+        return "Stopped resolving names for guests"
+
+
+@dataclass(frozen=True, slots=True)
+class StartNames:
+    """Start the one name server of the host."""
+
+    @property
+    def sentence(self) -> str:
+        return "Started the name server"
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteBridge:
     """Delete the bridge; its ports stay, detached."""
 
@@ -277,6 +309,9 @@ Op: TypeAlias = (
     | StartDhcp
     | ReloadDhcp
     | DeleteBridge
+    | WriteZone
+    | RemoveZone
+    | StartNames
 )
 
 

@@ -32,15 +32,19 @@ from networks.host.ops import (
     ReloadDhcp,
     RemoveAddress,
     RemoveDhcp,
+    RemoveZone,
     SetBridge,
     SetSysctl,
     StartDhcp,
+    StartNames,
     WidenPort,
     WriteDhcp,
+    WriteZone,
 )
 from networks.host.ruleset import MARKERS
 from networks.host.spec import NetworkSpec
 from networks.host.state import BRIDGE_SYSCTLS, BridgeState, NetworkState
+from networks.host.zone_file import zone_file
 
 _WAYS = frozenset(
     {
@@ -77,6 +81,7 @@ def _present(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
         yield AttachPort(port, spec.bridge)
     for port in sorted(state.narrow_ports):
         yield WidenPort(port, spec.mtu)
+    yield from _names(spec, state)
     yield from _dhcp(spec, state)
 
 
@@ -84,6 +89,7 @@ def _absent(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
     kept = frozenset(element for element in state.elements if element.owner != spec.bridge)
     yield from _elements(spec, state, kept)
     yield from _dhcp(spec, state)
+    yield from _names(spec, state)
     if state.bridge is not None:
         yield DeleteBridge(spec.bridge)
 
@@ -244,6 +250,18 @@ def _subnets(spec: NetworkSpec, state: NetworkState) -> frozenset[str]:
     addresses = state.bridge.addresses if state.bridge else frozenset()
     found = {str(IPv4Interface(address).network) for address in addresses}
     return frozenset(found | ({spec.subnet} if spec.subnet else set()))
+
+
+def _names(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
+    wanted = zone_file(spec)
+    if wanted is None:
+        if state.zone is not None:
+            yield RemoveZone(spec.bridge)
+        return
+    if wanted != state.zone:
+        yield WriteZone(spec.bridge, wanted)
+    if not state.names_running:
+        yield StartNames()
 
 
 def _dhcp(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:

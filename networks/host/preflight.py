@@ -18,6 +18,7 @@ _BRIDGE = re.compile(rf"{BRIDGE_PREFIX}[0-9a-z]{{1,12}}")
 _PORT = re.compile(rf"{PORT_PREFIX}[0-9a-z]{{1,12}}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
 _HOSTNAME = re.compile(r"[0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?", re.IGNORECASE)
+NAMES = "names"
 _EVERY = "0.0.0.0"  # noqa: S104
 
 
@@ -87,12 +88,26 @@ def ports_in_use(
     }
 
 
+def names_port_in_use(spec: NetworkSpec, listeners: Collection[Listener]) -> dict[str, Refusal]:
+    """Whether a service of the host has port 53 of all its addresses, those of networks included,
+    so that nobody else can answer guests there (bind(2), EADDRINUSE)."""
+    taken = any(Listener(protocol, _EVERY, 53) in listeners for protocol in ("udp", "tcp"))
+    if spec.names is None or not taken:
+        return {}
+    reason = (
+        "The host itself listens on port 53 of all its addresses, so names of guests are not"
+        " resolved. Let that service listen on addresses of its own, or stop it."
+    )
+    return {NAMES: Refusal("names_port_in_use", reason)}
+
+
 def without(spec: NetworkSpec, ids: Collection[str]) -> NetworkSpec:
-    """The network without some of its forwards and reservations' ports."""
+    """The network without some of its forwards, reservations' ports and services."""
     if not ids:
         return spec
     return replace(
         spec,
+        names=None if NAMES in ids else spec.names,
         forwards=tuple(forward for forward in spec.forwards if forward.id not in ids),
         reservations=tuple(
             replace(reservation, port="") if reservation.id in ids else reservation

@@ -20,6 +20,7 @@ from networks.host import preflight
 from networks.host.contents import owned
 from networks.host.drivers import dhcp, hostfacts
 from networks.host.drivers.dhcp import Dhcp
+from networks.host.drivers.names import NameServer
 from networks.host.drivers.netlink import ALREADY_THERE, Answer
 from networks.host.drivers.obstacles import obstacles
 from networks.host.elements import Element
@@ -72,6 +73,7 @@ class NetworkReconciler:
         self._specs: dict[str, NetworkSpec] = {}
         self._refused: dict[str, frozenset[str]] = {}
         self._dhcp = Dhcp(paths.run / "dnsmasq")
+        self._names = NameServer(paths.run / "names", resolv_files[0])
 
     def apply(self, spec: NetworkSpec, report: Report) -> Outcome:
         """Bring the network to `spec`. Expected failures are told by the outcome."""
@@ -90,13 +92,14 @@ class NetworkReconciler:
         that are not as they were last applied."""
         return self._owner.run(lambda: self._repair(interfaces))
 
-    def dhcp_pid(self) -> int | None:
-        """The process of the host's dnsmasq, if it runs. Any thread may ask."""
-        return self._dhcp.pid()
-
-    def has_networks(self) -> bool:
-        """Whether there is a network to look after, and so to serve DHCP. Any thread may ask."""
-        return bool(self._specs)
+    def servers(self) -> dict[str, int | None]:
+        """The processes that should serve the guests, None where one does not run. Any thread may
+        ask."""
+        specs = list(self._specs.values())
+        wanted: dict[str, int | None] = {"dhcp": self._dhcp.pid()} if specs else {}
+        if any(spec.names is not None for spec in specs):
+            wanted["names"] = self._names.pid()
+        return wanted
 
     def forget(self, subject: str) -> None:
         """Repair this network no longer. Nothing on the host changes."""
@@ -175,7 +178,9 @@ class NetworkReconciler:
             preflight.check_subnet(spec, addresses, hostfacts.routes(), state.resolvers)
         if not state.dhcp_running and not dhcp.is_installed():
             raise dhcp.missing()
-        return preflight.ports_in_use(spec, state, addresses, hostfacts.listeners())
+        listeners = hostfacts.listeners()
+        refused = preflight.ports_in_use(spec, state, addresses, listeners)
+        return refused | preflight.names_port_in_use(spec, listeners)
 
     def _perform(self, spec: NetworkSpec, op: Op, report: Report) -> Refusals:
         key = _key(spec, op)

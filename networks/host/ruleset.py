@@ -25,6 +25,8 @@ dnsmasq serves all networks and believes what a DHCP message says of its sender.
 what its frame says: the MAC and the address it names are written over with the guest's own, and
 what a relay would say is dropped. A forged message with a checksum loses its checksum's truth and
 is dropped by the host. `dhcp_rate` is filled by packets alone: a guest asks ten times a second.
+`dns_rate` likewise: one name server serves all tenants, and a guest asks it 500 times a second at
+most. Only bridges in `dns` are served, so that no other name server of the host is ever reached.
 """
 
 from __future__ import annotations
@@ -73,6 +75,8 @@ _LISTED_PORT = (
     "meta l4proto { tcp, udp } iifname . meta l4proto . th dport . ip daddr @egress_ports"
 )
 _OPEN_PORT = "ip daddr . meta l4proto . th dport . ip saddr @open_ports"
+_DNS_LIMIT = "limit rate over 500/second burst 1000 packets"
+_DNS_RATE = "{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 10s; }"
 _RATE = "{ type ifname; size 65535; flags dynamic,timeout; timeout 1m; }"
 
 # Chains stand before those that jump to them only for the reader: all are made before any rule.
@@ -143,10 +147,12 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
     ),
     ("inet", "guest_in"): ('iifname "kw*" jump from_guest',),
     ("inet", "from_guest"): (
+        f"udp dport 53 update @dns_rate {{ ip saddr {_DNS_LIMIT} }} counter drop",
         "ct state vmap { established : accept, related : accept, invalid : drop }",
         "ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept",
         "fib daddr . iif type != local counter drop",
         "udp sport 68 udp dport 67 accept",
+        "iifname @dns meta l4proto { tcp, udp } th dport 53 accept",
         "icmp type echo-request limit rate 50/second accept",
         "counter drop",
     ),
@@ -197,6 +203,7 @@ def skeleton() -> str:
     """
     lines = [_add_set(family, name, kind) for (family, name), kind in SETS.items()]
     lines.append(f"add set bridge {TABLE} dhcp_rate {_RATE}")
+    lines.append(f"add set inet {TABLE} dns_rate {_DNS_RATE}")
     lines += [_add_chain(family, name) for family, name in _RULES]
     lines += [f"flush chain {family} {TABLE} {name}" for family, name in _RULES]
     lines += [

@@ -85,6 +85,15 @@ class PeerSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamesSpec:
+    """How guests resolve names: each other as `hostname.domain`, the rest by `upstreams`, which
+    are the host's own when there are none."""
+
+    domain: str
+    upstreams: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSpec:
     """All of one network on one host.
 
@@ -94,7 +103,8 @@ class NetworkSpec:
     `source_address` is the public address of source NAT; None masquerades. With a `source_pool`
     every guest has one of its addresses instead, always the same. `egress` lists where guests may
     go outside; None is everywhere. `guests_apart` keeps the guests from each other. `inbound`
-    opens all guests where they are reachable as a whole; everything else there is closed.
+    opens all guests where they are reachable as a whole; everything else there is closed. Without
+    `names` guests are told the host's own name servers.
     """
 
     subject: str
@@ -114,5 +124,6 @@ class NetworkSpec:
     guests_apart: bool = False
     inbound: tuple[InboundSpec, ...] = ()
     mtu: int = 1500
+    names: NamesSpec | None = None
     reservations: tuple[ReservationSpec, ...] = ()
     forwards: tuple[ForwardSpec, ...] = ()

@@ -60,6 +60,7 @@ class NetworkState:
     `resolvers` are the DNS servers guests can be told. `own` are all addresses of the host,
     `others` the subnets of its other networks. `narrow_ports` are guest ports that pass less than
     the bridge does. `dhcp_reload_due` says that dnsmasq has not yet been told of a removal.
+    `zone` is what the name server is told of the network.
     """
 
     bridge: BridgeState | None = None
@@ -76,6 +77,8 @@ class NetworkState:
     dhcp_files: frozenset[DhcpFile] = frozenset()
     dhcp_running: bool = False
     dhcp_reload_due: bool = False
+    zone: str | None = None
+    names_running: bool = False
 
     @property
     def closed(self) -> frozenset[str]:

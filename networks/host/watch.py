@@ -2,8 +2,8 @@
 
 Notifications say when to look, never what is wrong: that is the plan's to find. nftables tells of
 every transaction and who made it, rtnetlink of links, addresses, default routes and forwarding, a
-pidfd of the end of dnsmasq. What tells of nothing (a file of dnsmasq, the host's resolvers) is
-found by a look at everything once a minute.
+pidfd of the end of dnsmasq or the name server. What tells of nothing (a file of these, the host's
+resolvers) is found by a look at everything once a minute.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from kvmweb.core.names import BRIDGE_PREFIX, PORT_PREFIX
 from networks.host.drivers import hostfacts
@@ -79,7 +80,7 @@ class Watcher:
         self._nftables = NetlinkSocket(NETLINK_NETFILTER, _NFTABLES_GROUP)
         self._route = NetlinkSocket(NETLINK_ROUTE, _ROUTE_GROUPS)
         self._selector = selectors.DefaultSelector()
-        self._dnsmasq: tuple[int, int] | None = None
+        self._servers: dict[str, tuple[int, int]] = {}
         self._look = time.monotonic() + _LOOK_SECONDS
 
     def start(self) -> None:
@@ -93,7 +94,8 @@ class Watcher:
         """Stop watching; a repair under way is finished."""
         self._stop.close()
         self._thread.join()
-        self._forget_dnsmasq()
+        for name in list(self._servers):
+            self._forget_server(name)
         for each in (self._selector, self._nftables, self._route, self._stopped):
             each.close()
 
@@ -110,8 +112,7 @@ class Watcher:
 
     def _turn(self) -> bool:
         """Wait for news and see to them; False means stop."""
-        self._follow_dnsmasq()
-        if self._dnsmasq is None and self._reconciler.has_networks():
+        if not self._follow_servers():
             concern: Concern | None = _ALL  # it ended before its end could be waited for
         else:
             concern = self._wait(max(0.0, self._look - time.monotonic()))
@@ -168,29 +169,38 @@ class Watcher:
             concern |= _ALL if message is None else _concern(message)
         return concern
 
-    def _follow_dnsmasq(self) -> None:
-        """Wait for the end of the dnsmasq that runs now, whoever started it."""
-        pid = self._reconciler.dhcp_pid()
-        if self._dnsmasq is not None and self._dnsmasq[0] == pid:
-            return
-        self._forget_dnsmasq()
-        if pid is not None:
-            try:
-                handle = os.pidfd_open(pid)
-            except ProcessLookupError:
-                return
-            self._dnsmasq = pid, handle
-            self._selector.register(handle, selectors.EVENT_READ, self._dnsmasq_ended)
+    def _follow_servers(self) -> bool:
+        """Wait for the end of the servers that run now, whoever started them; whether every one
+        that should run does."""
+        wanted = self._reconciler.servers()
+        for name in self._servers.keys() - wanted.keys():
+            self._forget_server(name)
+        for name, pid in wanted.items():
+            self._follow_server(name, pid)
+        return self._servers.keys() == wanted.keys()
 
-    def _dnsmasq_ended(self) -> Concern:
-        self._forget_dnsmasq()
+    def _follow_server(self, name: str, pid: int | None) -> None:
+        if name in self._servers:
+            if self._servers[name][0] == pid:
+                return
+            self._forget_server(name)
+        if pid is None:
+            return
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        self._servers[name] = pid, handle
+        self._selector.register(handle, selectors.EVENT_READ, partial(self._server_ended, name))
+
+    def _server_ended(self, name: str) -> Concern:
+        self._forget_server(name)
         return _ALL
 
-    def _forget_dnsmasq(self) -> None:
-        if self._dnsmasq is not None:
-            self._selector.unregister(self._dnsmasq[1])
-            os.close(self._dnsmasq[1])
-            self._dnsmasq = None
+    def _forget_server(self, name: str) -> None:
+        _, handle = self._servers.pop(name)
+        self._selector.unregister(handle)
+        os.close(handle)
 
 
 def _received(connection: NetlinkSocket) -> Iterator[Message | None]:

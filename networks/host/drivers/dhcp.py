@@ -9,7 +9,6 @@ by its MAC alone, which the firewall vouches for. Words go to syslog: guests can
 from __future__ import annotations
 
 import os
-import select
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from kvmweb.core.errors import HostBusy, HostError
 from kvmweb.core.names import BRIDGE_PREFIX
+from networks.host.drivers.daemon import Daemon
 from networks.host.state import DhcpFile, DhcpFolder
 
 _LEASE = "1h"
@@ -39,6 +39,7 @@ class Dhcp:
         self._due = folder / "reload-due"
         self._pid_file = folder / "dnsmasq.pid"
         self._leases = folder / "leases"
+        self._daemon = Daemon(self._pid_file, f"--pid-file={self._pid_file}")
 
     def files(self, bridge: str) -> frozenset[DhcpFile]:
         """The files of a network."""
@@ -50,16 +51,11 @@ class Dhcp:
 
     def pid(self) -> int | None:
         """The process of our dnsmasq if it runs, with whatever configuration."""
-        try:
-            pid = int(self._pid_file.read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-        return pid if f"--pid-file={self._pid_file}" in _command_line(pid) else None
+        return self._daemon.pid()
 
     def is_running(self) -> bool:
         """Whether our dnsmasq runs with the configuration of this version."""
-        pid = self.pid()
-        return pid is not None and _command_line(pid) == self._arguments()
+        return self._daemon.runs(self._arguments())
 
     def lease_until(self, address: str, mac: str) -> float | None:
         """When the lease of this address by this MAC ends (s since the epoch, 0 is never)."""
@@ -125,20 +121,7 @@ class Dhcp:
 
     def stop(self) -> None:
         """End it and wait for its end; none running is success."""
-        pid = self.pid()
-        if pid is None:
-            return
-        try:
-            handle = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return
-        try:
-            signal.pidfd_send_signal(handle, signal.SIGTERM)
-            if not select.select([handle], [], [], _SECONDS)[0]:
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
-                select.select([handle], [], [], _SECONDS)
-        finally:
-            os.close(handle)
+        self._daemon.stop()
 
     def delete(self) -> None:
         """End it and remove all of its files."""
@@ -233,10 +216,3 @@ def _mac(file: DhcpFile) -> str:
 
 def _address(file: DhcpFile) -> str:
     return file.text.strip().split(",")[1]
-
-
-def _command_line(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
-    except (OSError, UnicodeDecodeError):
-        return []

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.kernel
 
 _SCRIPT = """#!/bin/sh
 [ "$1" = bound ] || exit 0
-echo "ip=$ip mask=$mask router=$router dns=$dns broadcast=$broadcast hostname=$hostname mtu=$mtu"
+echo "ip=$ip mask=$mask router=$router dns=$dns broadcast=$broadcast hostname=$hostname mtu=$mtu" \
+  "domain=$domain search=$search"
 """
 
 
@@ -31,7 +32,7 @@ def lease(lab: Lab, guest: Namespace, seconds: int = 3) -> dict[str, str]:
     script.chmod(0o755)
     out = guest.run(
         *("busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-T", "1", "-t", str(seconds)),
-        *("-O", "hostname", "-O", "mtu", "-s", str(script)),
+        *("-O", "hostname", "-O", "mtu", "-O", "search", "-s", str(script)),
         check=False,
     )
     line = next((line for line in out.splitlines() if line.startswith("ip=")), "")
@@ -56,6 +57,8 @@ def test_guests_are_told_everything_they_need(lab: Lab) -> None:
         "broadcast": "10.61.0.255",
         "hostname": "guest12",
         "mtu": "",
+        "domain": "",
+        "search": "",
     }
     told = lease(lab, guests[1])
     assert (told["ip"], told["router"], told["dns"], told["mtu"]) == ("10.62.0.2", "", "", "1400")

@@ -27,16 +27,20 @@ from networks.host.ops import (
     ReloadDhcp,
     RemoveAddress,
     RemoveDhcp,
+    RemoveZone,
     SetBridge,
     SetSysctl,
     StartDhcp,
+    StartNames,
     WidenPort,
     WriteDhcp,
+    WriteZone,
 )
 from networks.host.plan import plan
 from networks.host.spec import (
     EgressSpec,
     ForwardSpec,
+    NamesSpec,
     NetworkSpec,
     PeerSpec,
     ReservationSpec,
@@ -104,6 +108,12 @@ def after(state: NetworkState, op: Op) -> NetworkState:  # noqa: C901
         case ReloadDhcp():
             assert state.dhcp_running
             return replace(state, dhcp_reload_due=False)
+        case WriteZone():
+            return replace(state, zone=op.text)
+        case RemoveZone():
+            return replace(state, zone=None)
+        case StartNames():
+            return replace(state, names_running=True)
         case DeleteBridge():
             return replace(state, bridge=None)
         case _:
@@ -219,6 +229,7 @@ def specs(draw: st.DrawFn) -> NetworkSpec:
         guests_apart=draw(st.booleans()),
         source_address=draw(st.sampled_from([None, PUBLIC, SECOND_PUBLIC])),
         mtu=draw(st.sampled_from([1500, 1400])),
+        names=draw(st.sampled_from([None, NamesSpec(domain="a"), NamesSpec(domain="b")])),
         present=draw(st.sampled_from([True, True, True, False])),
         reservations=draw(reservations()),
         forwards=draw(forwards()),

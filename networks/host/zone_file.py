@@ -1,0 +1,31 @@
+"""What the name server is told of a network, see `networks.host.resolver.zones`. Pure."""
+
+from __future__ import annotations
+
+import json
+
+from networks.host.spec import NetworkSpec
+
+
+def zone_file(spec: NetworkSpec) -> str | None:
+    """The network's zone; None when nobody answers for names there.
+
+    Guests that may go nowhere resolve each other and nothing else: a name server that asks
+    outside is a way outside.
+    """
+    if spec.names is None or not spec.present:
+        return None
+    zone = {
+        "bridge": spec.bridge,
+        "listen": [spec.gateway],
+        "subnets": [spec.subnet],
+        "domain": spec.names.domain,
+        "forward": spec.mode != "isolated" and spec.egress != (),
+        "upstreams": list(spec.names.upstreams),
+        "names": {
+            reservation.hostname.lower(): [reservation.address]
+            for reservation in spec.reservations
+            if reservation.hostname
+        },
+    }
+    return json.dumps(zone, indent=1, sort_keys=True) + "\n"
