@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from networks.host.listed import permits
-from networks.host.spec import NetworkSpec
+from networks.host.spec import NetworkSpec, own_sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,8 @@ class Judge:
         seen = str(connection.seen)
         if self.spec.mode == "routed":
             return connection.seen == connection.source
+        if own := own_sources(self.spec).get(str(connection.source)):
+            return seen == own
         if self.spec.source_pool:
             return seen in self.spec.source_pool
         if self.spec.source_address is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
+from typing import NamedTuple
 
-from networks.host.elements import SOURCE_SETS, Element
+from networks.host.elements import DOORS, PROTOCOLS, SOURCE_SETS, Element, Field
 from networks.host.listed import egress_elements, inbound_elements
-from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
+from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec, own_sources
 
 _KEPT = 16  # a spec is asked about several times while it is applied
 
@@ -61,15 +62,20 @@ def _network_elements(spec: NetworkSpec) -> list[Element]:
 
 
 def _sources(spec: NetworkSpec) -> list[Element]:
-    """A pool has an element per guest, and one for an address that nobody has reserved."""
+    """A pool has an element per guest, and one for an address that nobody has reserved. A forward
+    that has its guest leave by the public address comes before both."""
     bridge = spec.bridge
-    if not spec.source_pool:
-        return [_source(bridge, spec.source_address)]
-    chosen = [
-        Element("inet", "snat_pool", (bridge, r.address), (_of_pool(spec, r.address),), bridge)
-        for r in spec.reservations
+    chosen = dict(own_sources(spec))
+    source = spec.source_address
+    if spec.source_pool:
+        pooled = {r.address: _of_pool(spec, r.address) for r in spec.reservations}
+        chosen = pooled | chosen
+        source = min(spec.source_pool, key=IPv4Address)
+    found = [
+        Element("inet", "snat_pool", (bridge, guest), (public,), bridge)
+        for guest, public in chosen.items()
     ]
-    return [*chosen, _source(bridge, min(spec.source_pool, key=IPv4Address))]
+    return [*found, _source(bridge, source)]
 
 
 def _source(bridge: str, address: str | None) -> Element:
@@ -104,12 +110,38 @@ def _reservation_elements(spec: NetworkSpec, reservation: ReservationSpec) -> li
     return found
 
 
+class Door(NamedTuple):
+    """Where packets of a forward are led: the map, its key and its value."""
+
+    name: str
+    key: tuple[Field, ...]
+    value: tuple[Field, ...]
+
+
+def doors(forward: ForwardSpec) -> Iterator[Door]:
+    """A range that keeps the port is one door, one that shifts it a door for each port: the kernel
+    does not keep a shift (`dnat to address:first-last` picks any of them)."""
+    public, first = forward.public_address, forward.public_port
+    if forward.protocol == "all":
+        yield Door("whole4", (public,), (forward.address,))
+    elif forward.ports > 1 and forward.port == first:
+        protocol = PROTOCOLS[forward.protocol]
+        key = f"{first}-{first + forward.ports - 1}", f"{public}-{public}", f"{protocol}-{protocol}"
+        yield Door("rng4", key, (forward.address,))
+    else:
+        for at in range(forward.ports):
+            place = public, forward.protocol, first + at
+            yield Door("fwd4", place, (forward.address, forward.port + at))
+
+
 def _forward_elements(spec: NetworkSpec, forward: ForwardSpec) -> list[Element]:
-    key = (forward.public_address, forward.protocol, forward.public_port)
     number = (forward.number,)
+    found = []
+    for name, key, value in doors(forward):
+        found.append(Element("inet", name, key, value, spec.bridge))
+        found.append(Element("inet", DOORS[name], key, number, spec.bridge))
     return [
-        Element("inet", "fwd4", key, (forward.address, forward.port), spec.bridge),
-        Element("inet", "fwd4id", key, number, spec.bridge),
+        *found,
         Element("inet", "acct_in", number, (), spec.bridge),
         Element("inet", "acct_out", number, (), spec.bridge),
         Element("inet", "acct_new", number, (), spec.bridge),

@@ -25,8 +25,8 @@ Limit = Literal["connections", "rate"]
 Field: TypeAlias = str | int
 
 TABLE = "kvmweb"
-_PROTOCOLS = {"tcp": 6, "udp": 17}
-_PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}
+PROTOCOLS = {"tcp": 6, "udp": 17}
+_PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 _IFNAMSIZ = 16
 _SIZES: dict[FieldType, int] = {
     "ipv4_addr": 4,
@@ -76,6 +76,11 @@ class Element(NamedTuple):
         return self.family, self.name, self.key
 
 
+# Where a packet from outside is led, each with a map of the same keys to the forward's number:
+# single ports, ranges that keep the port, whole addresses. The port is the first field of a range,
+# because a set of intervals is only as quick as its first field is selective.
+DOORS: dict[str, str] = {"fwd4": "fwd4id", "rng4": "rng4id", "whole4": "whole4id"}
+
 # Allowed sources lie in hash sets, one per length of prefix that is a multiple of four: any prefix
 # is at most eight of these, and no set of intervals has to be searched or rebuilt for a change.
 SOURCE_SETS: dict[int, str] = {length: f"src{length}" for length in range(32, 0, -4)}
@@ -85,6 +90,14 @@ SETS: dict[tuple[Family, str], SetType] = {
         ("ipv4_addr", "inet_proto", "inet_service"), ("ipv4_addr", "inet_service")
     ),
     ("inet", "fwd4id"): SetType(("ipv4_addr", "inet_proto", "inet_service"), ("mark",)),
+    ("inet", "rng4"): SetType(
+        ("inet_service", "ipv4_addr", "inet_proto"), ("ipv4_addr",), interval=True
+    ),
+    ("inet", "rng4id"): SetType(
+        ("inet_service", "ipv4_addr", "inet_proto"), ("mark",), interval=True
+    ),
+    ("inet", "whole4"): SetType(("ipv4_addr",), ("ipv4_addr",)),
+    ("inet", "whole4id"): SetType(("ipv4_addr",), ("mark",)),
     ("inet", "acct_in"): SetType(("mark",), counter=True),
     ("inet", "acct_out"): SetType(("mark",), counter=True),
     ("inet", "max_conn"): SetType(("mark",), limit="connections"),
@@ -150,7 +163,7 @@ def unpack_range(types: tuple[FieldType, ...], low: bytes, high: bytes) -> tuple
         if kind == "ifname":
             fields.append(first)
         else:
-            fields.append(f"{_PROTOCOLS.get(str(first), first)}-{_PROTOCOLS.get(str(last), last)}")
+            fields.append(f"{PROTOCOLS.get(str(first), first)}-{PROTOCOLS.get(str(last), last)}")
     return tuple(fields)
 
 
@@ -171,7 +184,7 @@ def _pack_field(kind: FieldType, field: Field) -> bytes:
         case "ipv4_addr":
             return socket.inet_pton(socket.AF_INET, str(field))
         case "inet_proto":
-            return bytes([_PROTOCOLS[str(field)] if str(field) in _PROTOCOLS else int(field)])
+            return bytes([PROTOCOLS[str(field)] if str(field) in PROTOCOLS else int(field)])
         case "inet_service":
             return int(field).to_bytes(2, "big")
         case "mark":

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kvmweb.host.config import HostPaths
-from networks.host import chains, explain
+from networks.host import chains, explain, preflight
 from networks.host.chains import BaseChain, Packet
 from networks.host.contents import owned
 from networks.host.drivers import flowtable, foreign, hostfacts, looking, probes
@@ -20,7 +20,7 @@ from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.firewall import Firewall
 from networks.host.drivers.nftables import NftablesSocket
 from networks.host.drivers.sysctls import Sysctls
-from networks.host.elements import Element
+from networks.host.elements import DOORS, Element
 from networks.host.explain import (
     ForwardFacts,
     GuestFacts,
@@ -105,7 +105,7 @@ class Looker:
     def _own(self, spec: NetworkSpec, forward: ForwardSpec) -> ForwardFacts:
         flows = flowtable.of_forward(forward.number)
         elements = _elements_of(spec, forward)
-        there = _looked_up([e for e in elements if e.name == "fwd4"])
+        there = _looked_up([e for e in elements if e.name in DOORS])
         others = [e for e in there if e not in elements]
         near, far = self._service(spec, forward)
         return ForwardFacts(
@@ -123,7 +123,7 @@ class Looker:
     ) -> tuple[explain.Port | None, explain.Port | None]:
         """What answers on the port: asked from the gateway, and from an address beyond it."""
         own = {each.address for each in hostfacts.addresses()}
-        if spec.gateway not in own:
+        if spec.gateway not in own or forward.protocol == "all":
             return None, None
         probe = probes.tcp_port if forward.protocol == "tcp" else probes.udp_port
         with ThreadPoolExecutor(1) as probing:
@@ -179,13 +179,7 @@ class Looker:
 
     def _is_taken(self, forward: ForwardSpec) -> bool:
         own = {each.address for each in hostfacts.addresses()}
-        places = {forward.public_address}
-        places |= {"0.0.0.0"} if forward.public_address in own else set()  # noqa: S104
-        return any(
-            (each.protocol, each.port) == (forward.protocol, forward.public_port)
-            and each.address in places
-            for each in hostfacts.listeners()
-        )
+        return preflight.hidden_by(forward, own, hostfacts.listeners()) is not None
 
 
 def _judged(chain: BaseChain, new: Packet) -> chains.Judged:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from networks.host.allowed import Judge
-from networks.host.elements import Element
+from networks.host.elements import DOORS, PROTOCOLS, Element
 from networks.host.state import DhcpFile
 
 _LISTED = 3
@@ -145,11 +145,12 @@ class ChangeElements:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """What a client of a forward sends to."""
+    """What clients of a forward send to, from the first port to the last."""
 
     protocol: str
     address: str
     port: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,14 +317,22 @@ Op: TypeAlias = (
 
 
 def _forwards(verb: str, elements: Iterable[Element]) -> str:
-    changed = sorted((e.key, e.value) for e in elements if e.name == "fwd4")
+    changed = sorted(e for e in elements if e.name in DOORS)
     if len(changed) > _LISTED:
         return f"{verb} {len(changed)} port forwards"
-    lines = [
-        f"{str(protocol).upper()} {public}:{port} to {address}:{target}"
-        for (public, protocol, port), (address, target) in changed
-    ]
+    lines = [_door(element) for element in changed]
     return f"{verb} {', '.join(lines)}" if lines else ""
+
+
+def _door(element: Element) -> str:
+    if element.name == "whole4":
+        return f"all of {element.key[0]} to {element.value[0]}"
+    if element.name == "rng4":
+        ports, place, kind = (str(field) for field in element.key)
+        word = "UDP" if kind.startswith(f"{PROTOCOLS['udp']}-") else "TCP"
+        return f"{word} {place.partition('-')[0]}:{ports} to {element.value[0]}"
+    (public, protocol, port), (address, target) = element.key, element.value
+    return f"{str(protocol).upper()} {public}:{port} to {address}:{target}"
 
 
 def _sources(elements: frozenset[Element]) -> str:

@@ -14,7 +14,7 @@ from ipaddress import IPv4Interface, IPv4Network
 from networks.host.allowed import Judge
 from networks.host.contents import allowed_sources, elements, host_elements
 from networks.host.dhcp_files import dhcp_files
-from networks.host.elements import SOURCE_SETS, Element
+from networks.host.elements import DOORS, PROTOCOLS, SOURCE_SETS, Element, Field
 from networks.host.ops import (
     AddAddress,
     Allowed,
@@ -53,6 +53,7 @@ _WAYS = frozenset(
     }
 )
 _GIVING = frozenset({"snat_pool", "open_all", "open_ports"})
+_NUMBERS = frozenset(DOORS.values())
 
 
 def plan(spec: NetworkSpec, state: NetworkState) -> tuple[Op, ...]:
@@ -179,9 +180,10 @@ def _numbers_to_end(
     state: NetworkState, missing: frozenset[Element], extra: frozenset[Element]
 ) -> frozenset[int]:
     """Forwards that lose or change a port, or did so before a crash."""
-    known = {e.key: int(e.value[0]) for e in state.elements if e.name == "fwd4id"}
-    changed = {known[e.key] for e in missing | extra if e.name == "fwd4" and e.key in known}
-    renumbered = {int(e.value[0]) for e in extra if e.name == "fwd4id"}
+    known = {(e.name, e.key): int(e.value[0]) for e in state.elements if e.name in _NUMBERS}
+    led = {(DOORS[e.name], e.key) for e in missing | extra if e.name in DOORS}
+    changed = {known[place] for place in led if place in known}
+    renumbered = {int(e.value[0]) for e in extra if e.name in _NUMBERS}
     unsettled = {int(e.key[0]) for e in missing if e.name == "acct_in"} & set(known.values())
     stale = {int(e.key[0]) for e in extra if e.name in {"acct_in", "acct_out"}}
     return frozenset(changed | renumbered | unsettled | stale)
@@ -191,7 +193,7 @@ def _narrowed(
     state: NetworkState, missing: frozenset[Element], extra: frozenset[Element]
 ) -> frozenset[int]:
     """Restricted forwards that lose a source, or did so before a crash."""
-    known = {int(e.value[0]) for e in state.elements if e.name == "fwd4id"}
+    known = {int(e.value[0]) for e in state.elements if e.name in _NUMBERS}
     unsifted = {int(e.key[0]) for e in missing if e.name in {"sifted", "restricted"}}
     lost = {int(e.key[0]) for e in extra if e.name in SOURCE_SETS.values()}
     open_again = {int(e.key[0]) for e in extra if e.name == "restricted"}
@@ -237,13 +239,23 @@ def _destinations(
     state: NetworkState, missing: frozenset[Element], numbers: frozenset[int]
 ) -> frozenset[Destination]:
     """UDP clients that were sending before the forward was there hold on to their old path."""
-    keys = {e.key for e in missing if e.name == "fwd4"}
-    keys |= {e.key for e in state.elements if e.name == "fwd4id" and e.value[0] in numbers}
-    return frozenset(
-        Destination("udp", str(address), int(port))
-        for address, protocol, port in keys
-        if protocol == "udp"
-    )
+    places = {(DOORS[e.name], e.key) for e in missing if e.name in DOORS}
+    places |= {
+        (e.name, e.key) for e in state.elements if e.name in _NUMBERS and e.value[0] in numbers
+    }
+    found = (_destination(name, key) for name, key in places)
+    return frozenset(each for each in found if each.protocol == "udp")
+
+
+def _destination(name: str, key: tuple[Field, ...]) -> Destination:
+    """What the clients of a door send to."""
+    if name == DOORS["whole4"]:
+        return Destination("udp", str(key[0]), 1, 65535)
+    if name == DOORS["fwd4"]:
+        return Destination(str(key[1]), str(key[0]), int(key[2]), int(key[2]))
+    (first, last), (address, _), (protocol, _) = (str(field).split("-") for field in key)
+    word = "udp" if int(protocol) == PROTOCOLS["udp"] else "tcp"
+    return Destination(word, address, int(first), int(last))
 
 
 def _subnets(spec: NetworkSpec, state: NetworkState) -> frozenset[str]:

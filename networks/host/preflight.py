@@ -9,7 +9,9 @@ from ipaddress import IPv4Address, IPv4Network
 
 from kvmweb.core.errors import HostError
 from kvmweb.core.names import BRIDGE_PREFIX, PORT_PREFIX
+from networks.host.contents import doors
 from networks.host.drivers.hostfacts import Address, Listener, Route
+from networks.host.elements import DOORS
 from networks.host.spec import ForwardSpec, NetworkSpec
 from networks.host.state import NetworkState
 
@@ -75,17 +77,18 @@ def ports_in_use(
 ) -> dict[str, Refusal]:
     """The new forwards whose public port the host itself listens on, with the reason."""
     own = {address.address for address in addresses}
-    there = {element.key for element in state.elements if element.name == "fwd4"}
-    return {
-        forward.id: Refusal(
-            "port_in_use",
-            f"The host itself listens on {forward.protocol} port {forward.public_port}"
-            f" of {forward.public_address}. Choose another port or stop that service.",
-        )
-        for forward in spec.forwards
-        if (forward.public_address, forward.protocol, forward.public_port) not in there
-        and _is_taken(forward, own, listeners)
-    }
+    there = {(e.name, e.key) for e in state.elements if e.name in DOORS}
+    found = {}
+    for forward in spec.forwards:
+        if all((door.name, door.key) in there for door in doors(forward)):
+            continue
+        if listener := hidden_by(forward, own, listeners):
+            found[forward.id] = Refusal(
+                "port_in_use",
+                f"The host itself listens on {listener.protocol} port {listener.port}"
+                f" of {forward.public_address}. Choose another port or stop that service.",
+            )
+    return found
 
 
 def names_port_in_use(spec: NetworkSpec, listeners: Collection[Listener]) -> dict[str, Refusal]:
@@ -116,11 +119,22 @@ def without(spec: NetworkSpec, ids: Collection[str]) -> NetworkSpec:
     )
 
 
-def _is_taken(forward: ForwardSpec, own: set[str], listeners: Collection[Listener]) -> bool:
-    places = {forward.public_address} | ({_EVERY} if forward.public_address in own else set())
-    return any(
-        Listener(forward.protocol, place, forward.public_port) in listeners for place in places
+def hidden_by(
+    forward: ForwardSpec, own: set[str], listeners: Collection[Listener]
+) -> Listener | None:
+    """A service of the host that the forward would hide. What listens everywhere is not hidden by
+    1:1 NAT of one more address, which takes that address from the host anyway."""
+    whole = forward.protocol == "all"
+    everywhere = {_EVERY} if forward.public_address in own and not whole else set()
+    places = {forward.public_address} | everywhere
+    ports = range(forward.public_port, forward.public_port + forward.ports)
+    found = (
+        listener
+        for listener in listeners
+        if listener.address in places
+        and (whole or (listener.protocol == forward.protocol and listener.port in ports))
     )
+    return min(found, default=None, key=lambda listener: (listener.port, listener.protocol))
 
 
 def _overlap(subnet: str, what: str) -> HostError:

@@ -23,7 +23,7 @@ from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.names import NameServer
 from networks.host.drivers.netlink import ALREADY_THERE, Answer
 from networks.host.drivers.obstacles import obstacles
-from networks.host.elements import Element
+from networks.host.elements import DOORS, Element
 from networks.host.kernel import HostKernel
 from networks.host.ops import ChangeElements, LoadSkeleton, Op
 from networks.host.owner import Owner
@@ -273,7 +273,7 @@ def _culprit(
 
 def _refusal(element: Element, answer: Answer) -> Refusal:
     what = " ".join(str(part) for part in element.key)
-    if answer.errno == ALREADY_THERE and element.name == "fwd4":
+    if answer.errno == ALREADY_THERE and element.name in DOORS:
         return Refusal("port_taken", f"Another network of this host already forwards {what}.")
     words = answer.reason or os.strerror(answer.errno)
     return Refusal("kernel_refused", f"The kernel refused {what} in {element.name}: {words}.")

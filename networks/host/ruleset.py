@@ -86,10 +86,16 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
     ("inet", "dnat_pre"): ('iifname "kw*" iifname != @egress goto listed_pre', "jump forwards"),
     ("inet", "listed_pre"): (f"{_LISTED} jump forwards", f"{_LISTED_PORT} jump forwards"),
     ("inet", "dnat_out"): ("jump forwards",),
-    ("inet", "forwards"): ("meta nfproto ipv4 meta l4proto { tcp, udp } jump forwards4",),
+    ("inet", "forwards"): (
+        "meta nfproto ipv4 meta l4proto { tcp, udp } jump forwards4",
+        "ct mark set ip daddr map @whole4id",
+        "dnat ip to ip daddr map @whole4",
+    ),
     ("inet", "forwards4"): (
         "ct mark set ip daddr . meta l4proto . th dport map @fwd4id",
         "dnat ip to ip daddr . meta l4proto . th dport map @fwd4",
+        "ct mark set th dport . ip daddr . meta l4proto map @rng4id",
+        "dnat ip to th dport . ip daddr . meta l4proto map @rng4",
     ),
     ("inet", "snat_post"): (
         'ct mark != 0 ct mark @acct_new comment "once per connection"',

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Mode = Literal["nat", "routed", "isolated"]
-Protocol = Literal["tcp", "udp"]
+Protocol = Literal["tcp", "udp", "all"]
 EgressProtocol = Literal["any", "tcp", "udp", "icmp"]
 
 
@@ -54,9 +54,11 @@ class ReservationSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardSpec:
-    """One port of one protocol: `public_address:public_port` -> `address:port`.
+    """`ports` ports of one protocol: `public_address:public_port` -> `address:port`, and on.
 
-    `number` is its ct mark, never 0.
+    With protocol "all" the whole public address leads to the guest (1:1 NAT) and ports are 0. With
+    `source_nat` the guest's own traffic leaves by the public address; it is the same in all
+    forwards of a guest that have it. `number` is its ct mark, never 0.
     A forward of "tcp and udp" is two of these with the same `id` and `number`. `sources` are the
     IPv4 networks, in CIDR notation, that may use it; none means anyone. `rate` and `burst` limit
     new connections (per second, and at once), `connections` those open at the same time; 0 is no
@@ -70,6 +72,8 @@ class ForwardSpec:
     public_port: int
     address: str
     port: int
+    ports: int = 1
+    source_nat: bool = False
     sources: tuple[str, ...] = ()
     rate: int = 0
     burst: int = 0
@@ -127,3 +131,8 @@ class NetworkSpec:
     names: NamesSpec | None = None
     reservations: tuple[ReservationSpec, ...] = ()
     forwards: tuple[ForwardSpec, ...] = ()
+
+
+def own_sources(spec: NetworkSpec) -> dict[str, str]:
+    """The guests that leave by a public address of their own."""
+    return {each.address: each.public_address for each in spec.forwards if each.source_nat}

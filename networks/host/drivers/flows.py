@@ -89,7 +89,8 @@ class Flows:
             only = EndFlows(narrowed=frozenset([allowed]))
             self._end_matching(_general() + _mark(allowed.number), _matcher(only))
         for destination in what.destinations:
-            self._end_matching(_general() + _filter(destination), _any)
+            only = EndFlows(destinations=frozenset([destination]))
+            self._end_matching(_general() + _filter(destination), _matcher(only))
 
     def _end_mark(self, number: int) -> None:
         self._delete(_general() + _mark(number))
@@ -123,10 +124,10 @@ class Flows:
 
 def _matcher(what: EndFlows) -> Callable[[Flow], bool]:
     subnets = [IPv4Network(subnet) for subnet in what.subnets]
-    destinations = {
-        (_PROTOCOLS[d.protocol], IPv4Address(d.address).packed, d.port) for d in what.destinations
-    }
-
+    destinations: dict[tuple[int, bytes], list[Destination]] = {}
+    for each in what.destinations:
+        place = _PROTOCOLS[each.protocol], IPv4Address(each.address).packed
+        destinations.setdefault(place, []).append(each)
     narrowed = _narrowed(what.narrowed)
 
     def matches(flow: Flow) -> bool:
@@ -134,7 +135,8 @@ def _matcher(what: EndFlows) -> Callable[[Flow], bool]:
             return True
         if flow.mark in narrowed and not narrowed[flow.mark](IPv4Address(flow.source)):
             return True
-        if (flow.protocol, flow.destination, flow.port) in destinations:
+        there = destinations.get((flow.protocol, flow.destination), ())
+        if any(each.port <= flow.port <= each.last for each in there):
             return True
         if what.judge is not None and not what.judge.allows(flow.as_connection()):
             return True
@@ -153,10 +155,6 @@ def _narrowed(every: frozenset[Allowed]) -> dict[int, Callable[[IPv4Address], bo
         return lambda source: source in own or any(source in network for network in networks)
 
     return {allowed.number: may(allowed) for allowed in every}
-
-
-def _any(flow: Flow) -> bool:
-    return flow.port > 0
 
 
 def _flow(payload: bytes) -> Flow | None:
@@ -191,7 +189,10 @@ def _filter(destination: Destination) -> bytes:
         attribute(_NUMBER, bytes([_PROTOCOLS[destination.protocol]])),
         attribute(_PORT, struct.pack(">H", destination.port)),
     )
-    flags = struct.pack("=I", _FILTER_IP_DESTINATION | _FILTER_PROTOCOL | _FILTER_PORT)
+    parts = _FILTER_IP_DESTINATION | _FILTER_PROTOCOL
+    if destination.port == destination.last:
+        parts |= _FILTER_PORT
+    flags = struct.pack("=I", parts)
     none = struct.pack("=I", 0)
     return nested(_ORIGINAL, address, protocol) + nested(
         _FILTER, attribute(1, flags), attribute(2, none)

@@ -173,14 +173,15 @@ def ports(namespace: Namespace) -> set[int]:
     [
         (EndFlows(numbers=frozenset({7})), {2, 3, 4}),
         (EndFlows(numbers=frozenset({99})), {1, 2, 3, 4}),
-        (EndFlows(destinations=frozenset({Destination("udp", PUBLIC, 2)})), {1, 3, 4}),
-        (EndFlows(destinations=frozenset({Destination("tcp", PUBLIC, 2)})), {1, 2, 3, 4}),
+        (EndFlows(destinations=frozenset({Destination("udp", PUBLIC, 2, 2)})), {1, 3, 4}),
+        (EndFlows(destinations=frozenset({Destination("udp", PUBLIC, 1, 3)})), {1, 3, 4}),
+        (EndFlows(destinations=frozenset({Destination("tcp", PUBLIC, 2, 2)})), {1, 2, 3, 4}),
         (EndFlows(subnets=frozenset({"10.61.0.0/24"})), {1, 2, 3}),
         (EndFlows(numbers=frozenset(range(7, 30))), {2, 4}),
         (
             EndFlows(
                 numbers=frozenset(range(20, 30)),
-                destinations=frozenset({Destination("tcp", PUBLIC, 1)}),
+                destinations=frozenset({Destination("tcp", PUBLIC, 1, 1)}),
             ),
             {2, 3, 4},
         ),

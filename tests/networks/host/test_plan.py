@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from networks.host.contents import elements
-from networks.host.elements import SOURCE_SETS, Element
+from networks.host.elements import DOORS, SOURCE_SETS, Element
 from networks.host.ops import (
     AddAddress,
     Allowed,
@@ -180,9 +180,9 @@ def forwards(draw: st.DrawFn) -> tuple[ForwardSpec, ...]:
         st.lists(
             st.tuples(
                 st.sampled_from([PUBLIC, SECOND_PUBLIC]),
-                st.sampled_from(["tcp", "udp"]),
-                st.integers(8000, 8003),
-            ),
+                st.sampled_from(["tcp", "udp", "all"]),
+                st.integers(0, 3),
+            ).map(lambda key: (*key[:2], 0 if key[1] == "all" else 8000 + 10 * key[2])),
             unique=True,
             max_size=5,
         )
@@ -193,11 +193,13 @@ def forwards(draw: st.DrawFn) -> tuple[ForwardSpec, ...]:
             ForwardSpec(
                 id=f"f{number}",
                 number=number,
-                protocol="udp" if protocol == "udp" else "tcp",
+                protocol=protocol,  # type: ignore[arg-type]
                 public_address=address,
                 public_port=port,
                 address=f"10.61.0.{draw(HOSTS)}",
-                port=draw(st.integers(1, 65535)),
+                port=draw(st.sampled_from([port, 7000])),
+                ports=draw(st.sampled_from([1, 1, 2, 10])) if port else 1,
+                source_nat=address == PUBLIC and draw(st.booleans()),
             ),
             **limits[number],
         )
@@ -307,8 +309,9 @@ def _numbers(all_of: frozenset[Element], name: str) -> set[str | int]:
 
 
 def _numbers_gone(old: frozenset[Element], new: frozenset[Element]) -> set[str | int]:
-    known = {element.key: element.value[0] for element in old if element.name == "fwd4id"}
-    return {known[element.key] for element in old - new if element.name == "fwd4"}
+    known = {(e.name, e.key): e.value[0] for e in old if e.name in DOORS.values()}
+    gone = {(DOORS[element.name], element.key) for element in old - new if element.name in DOORS}
+    return {known[place] for place in gone}
 
 
 @given(specs(), hosts())

@@ -62,6 +62,14 @@ def full() -> NetworkSpec:
             burst=9,
             connections=3,
         ),
+        replace(forward(1, 4, first, public_port=20000, port=20000), ports=100),
+        replace(forward(1, 5, first, public_port=3000, port=4000), ports=2),
+        replace(
+            forward(1, 6, first, public_port=0, port=0),
+            protocol="all",
+            public_address="198.51.100.12",
+            source_nat=True,
+        ),
     )
 
 
