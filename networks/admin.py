@@ -9,6 +9,7 @@ from django.contrib import admin
 from kvmweb.projects.operators import Button, OperatorAdmin
 from networks.actions import check_network, repair_network
 from networks.models import (
+    Drift,
     Forward,
     ForwardUsage,
     Network,
@@ -52,6 +53,14 @@ class ForwardAdmin(StateColumn, OperatorAdmin):
     list_select_related = ("network__host", "network__job", "reservation", "public_address")
     list_filter = ("protocol", "public_address", "present")
     search_fields = ("uuid", "=public_port", "=target_port", "note", "reservation__name")
+
+
+@admin.register(Drift)
+class DriftAdmin(StateColumn, OperatorAdmin):
+    list_display = ("at", "host", "network_name", "state_label", "only_told", "ended_at")
+    list_select_related = ("host",)
+    list_filter = ("host", "only_told")
+    search_fields = ("uuid", "network__uuid", "network_name")
 
 
 @admin.register(ForwardUsage)

@@ -10,6 +10,7 @@ from django.conf import settings
 from kvmweb.core import names
 from kvmweb.host.progress import Outcome
 from kvmweb.jobs.subjects import Destination, SubjectKind
+from networks import drift
 from networks.host.spec import ForwardSpec, NetworkSpec, Protocol, ReservationSpec
 from networks.models import Forward, Network
 
@@ -26,6 +27,7 @@ def build_spec(network: Network) -> dict[str, Any]:
         epoch=settings.KVMWEB_EPOCH,
         generation=network.generation,
         present=network.present,
+        repairs=network.host.repairs,
         name=network.name,
         mode=network.mode,  # type: ignore[arg-type]
         bridge=network.bridge,
@@ -82,6 +84,7 @@ def record(network: Network, outcome: Outcome) -> None:
     network.applied_generation = max(network.applied_generation, outcome.generation)
     network.attention = outcome.attention
     network.save(update_fields=["applied_generation", "attention"])
+    drift.end(network)
     gone = {"present": False, "since__lte": outcome.generation}
     network.forwards.filter(**gone).delete()
     network.reservations.filter(**gone).delete()

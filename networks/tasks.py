@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from celery import shared_task
 
 from kvmweb.core.errors import Invalid
+from kvmweb.hosts.models import Host
 from kvmweb.hosts.tasks import opened
-from networks import usage
+from networks import drift, usage
 
 log = logging.getLogger(__name__)
 
 
 @shared_task(name="networks.used", expires=120)
 def used(envelope: dict[str, Any]) -> None:
+    _record(usage.record, envelope)
+
+
+@shared_task(name="networks.drifted")
+def drifted(envelope: dict[str, Any]) -> None:
+    _record(drift.record, envelope)
+
+
+def _record(write: Callable[[Host, object], None], envelope: dict[str, Any]) -> None:
+    """A message that cannot be true is dropped, and the worker goes on."""
     if message := opened(envelope):
         host, payload = message
         try:
-            usage.record(host, payload)
+            write(host, payload)
         except Invalid as error:
             log.warning("message of host %s dropped: %s", host, error.message)

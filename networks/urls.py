@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from networks.views import forwards, networks
+from networks.views import forwards, hosts, networks
 
 urlpatterns = [
     path("networks/", networks.networks, name="networks"),
@@ -18,6 +18,7 @@ urlpatterns = [
     path(
         "reservations/<uuid:uuid>/delete/", networks.reservation_delete, name="reservation-delete"
     ),
+    path("hosts/<uuid:uuid>/repairs/", hosts.repairs, name="host-repairs"),
     path("forwards/", forwards.forwards, name="forwards"),
     path("forwards/new/", forwards.new, name="forward-new"),
     path("forwards/<uuid:uuid>/", forwards.forward, name="forward"),

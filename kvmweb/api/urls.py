@@ -8,10 +8,10 @@ from rest_framework.routers import SimpleRouter
 
 from kvmweb.api.docs import Docs
 from kvmweb.api.views import NothingHere
-from kvmweb.hosts.api import Hosts, PublicAddresses
+from kvmweb.hosts.api import PublicAddresses
 from kvmweb.jobs.api import Jobs
 from kvmweb.projects.api import Projects
-from networks.api import BulkForwards, Networks, Reservations
+from networks.api import BulkForwards, Drifts, Hosts, Networks, Reservations
 from vms.api import Images, Vms
 
 router = SimpleRouter(use_regex_path=False)
@@ -20,6 +20,7 @@ router.register("public-addresses", PublicAddresses, "public-address")
 router.register("networks", Networks, "network")
 router.register("reservations", Reservations, "reservation")
 router.register("forwards", BulkForwards, "forward")
+router.register("drifts", Drifts, "drift")
 router.register("images", Images, "image")
 router.register("vms", Vms, "vm")
 router.register("jobs", Jobs, "job")

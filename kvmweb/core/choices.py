@@ -29,6 +29,7 @@ class State(Enum):
     STARTING = "starting", "Starting", "busy", "loader-2"
     STOPPING = "stopping", "Stopping", "busy", "loader-2"
     ACTIVE = "active", "Active", "good", "circle-check"
+    REPAIRED = "repaired", "Put right", "good", "circle-check"
     RUNNING = "running", "Running", "good", "circle-check"
     PAUSED = "paused", "Paused", "muted", "player-pause"
     OFF = "off", "Off", "muted", "power"

@@ -25,6 +25,7 @@ class HostShown(Shown):
     name = serializers.CharField()
     state = StateField()
     maintenance = serializers.BooleanField()
+    repairs = serializers.BooleanField(help_text="Puts right what others change of networks.")
     accelerator = serializers.ChoiceField(Host.Accelerator.choices)
     reserved_ports = serializers.ListField(child=serializers.IntegerField())
     public_addresses = PublicAddressShown(many=True)

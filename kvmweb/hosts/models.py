@@ -78,6 +78,11 @@ class Host(models.Model):
         validators=[refuse_no_ports],
         help_text="Ports no forward may take, besides ssh and the panel, such as [8080, 8443].",
     )
+    repairs = models.BooleanField(
+        default=True,
+        editable=False,
+        help_text="Put right what others change of networks; otherwise it is only told.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     facts = models.JSONField(default=dict, editable=False, blank=True)
     facts_at = models.DateTimeField(null=True, editable=False)

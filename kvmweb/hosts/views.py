@@ -13,7 +13,7 @@ from kvmweb.core.access import get_for, is_operator
 from kvmweb.core.errors import NotFound
 from kvmweb.hosts.facts import total_cpus, total_memory_mib
 from kvmweb.hosts.models import Host
-from kvmweb.ui.requests import user_of
+from kvmweb.ui.requests import user_of, writable_ids
 
 
 def hosts(request: HttpRequest) -> HttpResponse:
@@ -28,14 +28,16 @@ def hosts(request: HttpRequest) -> HttpResponse:
 
 def host(request: HttpRequest, uuid: UUID) -> HttpResponse:
     found = get_for(user_of(request), Host, uuid)
-    return render(request, "hosts/host.html", {"host": found, **_context(found)})
+    return render(request, "hosts/host.html", {"host": found, **_context(request, found)})
 
 
-def _context(found: Host) -> dict[str, Any]:
+def _context(request: HttpRequest, found: Host) -> dict[str, Any]:
     given = found.vms.filter(present=True).aggregate(cpus=Sum("vcpus"), memory=Sum("memory_mib"))
     return {
         "addresses": found.public_addresses.annotate(open=Count("claims")),
         "networks": found.networks.for_display(),
+        "drifts": found.drifts.for_display()[:20],
+        "writable": writable_ids(request),
         "vms": found.vms.for_display(),
         "cpus": total_cpus(found),
         "cpus_given": given["cpus"] or 0,

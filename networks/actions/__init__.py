@@ -5,6 +5,7 @@ validates, writes rows, and asks for a job, in one transaction. Nothing here tal
 """
 
 from networks.actions.bulk import add_forwards
+from networks.actions.drift import set_repairs
 from networks.actions.forwards import (
     add_forward,
     change_forward,
@@ -45,4 +46,5 @@ __all__ = [
     "repair_network",
     "reserve",
     "resume_forward",
+    "set_repairs",
 ]

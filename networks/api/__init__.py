@@ -1,7 +1,8 @@
 """REST: networks, reservations and forwards."""
 
 from networks.api.bulk import BulkForwards
+from networks.api.drift import Drifts, Hosts
 from networks.api.networks import Networks
 from networks.api.reservations import Reservations
 
-__all__ = ["BulkForwards", "Networks", "Reservations"]
+__all__ = ["BulkForwards", "Drifts", "Hosts", "Networks", "Reservations"]

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kvmweb.core.errors import HostError, KvmwebError, NotConverged
@@ -42,12 +42,16 @@ Refusals = dict[str, Refusal]
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A network that was found changed by others: what had to be done, and whether that worked."""
+    """A network that was found changed by others: what had to be done, and whether that worked.
+    `only_told` says that nothing was tried, because the network is not to be repaired, and `again`
+    that it differed at the last look already and was not applied since."""
 
     subject: str
     missing: tuple[str, ...]
     repaired: bool
     message: str = ""
+    only_told: bool = False
+    again: bool = False
 
 
 class NetworkReconciler:
@@ -72,6 +76,7 @@ class NetworkReconciler:
         self._opened: HostKernel | None = None
         self._specs: dict[str, NetworkSpec] = {}
         self._refused: dict[str, frozenset[str]] = {}
+        self._differing: set[str] = set()
         self._dhcp = Dhcp(paths.run / "dnsmasq")
         self._names = NameServer(paths.run / "names", resolv_files[0])
 
@@ -86,6 +91,11 @@ class NetworkReconciler:
     def restore(self, specs: Iterable[NetworkSpec], report: Report) -> list[Outcome]:
         """Put back everything that is missing of many networks."""
         return [self.apply(spec, report) for spec in specs]
+
+    def watch_only(self, spec: NetworkSpec) -> bool:
+        """Look after a network without putting it right, if it is not to be repaired and is not
+        gone altogether, as it is after a start of the machine."""
+        return self._owner.run(lambda: self._watch_only(spec))
 
     def repair(self, interfaces: Collection[str] | None = None) -> list[Drift]:
         """Look at the networks with one of these interfaces, at all by default, and put right those
@@ -132,6 +142,7 @@ class NetworkReconciler:
                 remedy=error.remedy,
             )
         self._refused[spec.subject] = frozenset(refused)
+        self._differing.discard(spec.subject)
         return Outcome(
             ok=True,
             generation=spec.generation,
@@ -219,12 +230,27 @@ class NetworkReconciler:
         try:
             ops = plan(preflight.without(spec, known), self._kernel().observe(spec))
         except KvmwebError as error:
-            return [Drift(spec.subject, (), repaired=False, message=error.message)]
+            return [self._drift(spec, (), error.message)]
         if not ops:
             return []
-        outcome = self._apply(spec, silent)
         missing = tuple(op.sentence for op in ops)
-        return [Drift(spec.subject, missing, repaired=outcome.ok, message=outcome.message)]
+        if not spec.repairs:
+            return [replace(self._drift(spec, missing), only_told=True)]
+        outcome = self._apply(spec, silent)
+        if not outcome.ok:
+            return [self._drift(spec, missing, outcome.message)]
+        return [Drift(spec.subject, missing, repaired=True)]
+
+    def _drift(self, spec: NetworkSpec, missing: tuple[str, ...], message: str = "") -> Drift:
+        again = spec.subject in self._differing
+        self._differing.add(spec.subject)
+        return Drift(spec.subject, missing, repaired=False, message=message, again=again)
+
+    def _watch_only(self, spec: NetworkSpec) -> bool:
+        if spec.repairs or self._kernel().links.observe(spec.bridge) is None:
+            return False
+        self._remember(spec)
+        return True
 
     def _remember(self, spec: NetworkSpec) -> None:
         if spec.present:
@@ -235,6 +261,7 @@ class NetworkReconciler:
     def _forget(self, subject: str) -> None:
         self._specs.pop(subject, None)
         self._refused.pop(subject, None)
+        self._differing.discard(subject)
 
     def _remove_all(self) -> None:
         self._specs.clear()

@@ -109,6 +109,7 @@ class NetworkSpec:
     go outside; None is everywhere. `guests_apart` keeps the guests from each other. `inbound`
     opens all guests where they are reachable as a whole; everything else there is closed. Without
     `names` guests are told the host's own name servers.
+    What others change on the host is put right where it `repairs`, and only told otherwise.
     """
 
     subject: str
@@ -127,6 +128,7 @@ class NetworkSpec:
     peers: tuple[PeerSpec, ...] = ()
     guests_apart: bool = False
     inbound: tuple[InboundSpec, ...] = ()
+    repairs: bool = True
     mtu: int = 1500
     names: NamesSpec | None = None
     reservations: tuple[ReservationSpec, ...] = ()

@@ -23,7 +23,8 @@ from kvmweb.host.progress import Outcome, silent
 from kvmweb.host.pulse import give_pulse
 from kvmweb.host.store import SpecStore
 from kvmweb.host.work import Reconciler, Work, add_apply_task
-from networks.host.reconcile import Drift, NetworkReconciler
+from networks.host.drift import DriftNews
+from networks.host.reconcile import NetworkReconciler
 from networks.host.spec import NetworkSpec
 from networks.host.watch import Watcher
 
@@ -50,8 +51,11 @@ def socket_file(paths: HostPaths) -> Path:
 
 
 def restore(store: SpecStore[NetworkSpec], reconciler: Reconciler[NetworkSpec]) -> list[Outcome]:
-    """Put every stored network back; returns how each ended, in the order of their subjects."""
-    outcomes = reconciler.restore(store.present(), silent)
+    """Put every stored network back; returns how each ended, in the order of their subjects.
+
+    What is there of a network that is not to be repaired is left as it is.
+    """
+    outcomes = reconciler.restore(_to_restore(store, reconciler), silent)
     for outcome in outcomes:
         if not outcome.ok:
             log.error("not_restored code=%s message=%s", outcome.code, outcome.message)
@@ -59,10 +63,19 @@ def restore(store: SpecStore[NetworkSpec], reconciler: Reconciler[NetworkSpec]) 
     return outcomes
 
 
+def _to_restore(
+    store: SpecStore[NetworkSpec], reconciler: Reconciler[NetworkSpec]
+) -> Iterator[NetworkSpec]:
+    for spec in store.present():
+        if not isinstance(reconciler, NetworkReconciler) or not reconciler.watch_only(spec):
+            yield spec
+
+
 @contextmanager
-def watched(reconciler: NetworkReconciler) -> Iterator[None]:
-    """Repair what others break while the context lasts; then let go of everything."""
-    watcher = Watcher(reconciler, _log_drift)
+def watched(config: HostConfig, reconciler: NetworkReconciler) -> Iterator[None]:
+    """Repair what others break while the context lasts, and tell; then let go of everything."""
+    news = DriftNews(outbox(config), config.paths.run / "drift.json")
+    watcher = Watcher(reconciler, news.tell, news.over)
     watcher.start()
     try:
         yield
@@ -93,16 +106,16 @@ def serve(
             return _work(config, store, reconciler)
 
 
-def _log_drift(drift: Drift) -> None:
-    for sentence in drift.missing:
-        log.info("drift subject=%s missing=%s", drift.subject, sentence)
+def outbox(config: HostConfig) -> Outbox:
+    """What the network worker has to say and cannot send at once."""
+    return Outbox(config.paths.outbox / "net")
 
 
 def _work(
     config: HostConfig, store: SpecStore[NetworkSpec], reconciler: Reconciler[NetworkSpec]
 ) -> int:
     app = make_app(config)
-    post, outbox = Post(app, config), Outbox(config.paths.outbox / "net")
+    post, kept = Post(app, config), outbox(config)
     work = Work(
         config=config,
         kind=KIND,
@@ -111,9 +124,9 @@ def _work(
         apply=reconciler.apply,
         check=reconciler.check,
         send=post,
-        outbox=outbox,
+        outbox=kept,
     )
     add_apply_task(app, TASK, lambda: work)
-    give_pulse(app, "net", post, outbox)
+    give_pulse(app, "net", post, kept)
     keep_hearing(app)
     return run_worker(app, queue=config.net_queue, pool="solo", slots=1, name=f"net@{config.name}")

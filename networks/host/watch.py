@@ -34,6 +34,7 @@ from networks.host.reconcile import Drift, NetworkReconciler
 log = logging.getLogger(__name__)
 
 OnDrift = Callable[[Drift], None]
+OnLook = Callable[[frozenset[str]], None]
 
 _NFTABLES_GROUP = 1 << 6
 _ROUTE_GROUPS = 1 << 0 | 1 << 4 | 1 << 6 | 1 << 23  # links, addresses, routes, netconf of IPv4
@@ -68,13 +69,17 @@ _ALL = Concern(everything=True)
 class Watcher:
     """A thread that listens in the namespace it was started from and submits repairs.
 
-    `on_drift` is called on that thread, with what was missing and whether it was put back. Close
+    `on_drift` is called on that thread, with what was missing and whether it was put back, and
+    `on_look` after a look at everything, with the networks that were not as they should be. Close
     the watcher before the reconciler.
     """
 
-    def __init__(self, reconciler: NetworkReconciler, on_drift: OnDrift) -> None:
+    def __init__(
+        self, reconciler: NetworkReconciler, on_drift: OnDrift, on_look: OnLook = lambda _: None
+    ) -> None:
         self._reconciler = reconciler
         self._on_drift = on_drift
+        self._on_look = on_look
         self._thread = threading.Thread(target=self._watch, name="network-watch", daemon=True)
         self._stop, self._stopped = socket.socketpair()
         self._nftables = NetlinkSocket(NETLINK_NETFILTER, _NFTABLES_GROUP)
@@ -143,9 +148,11 @@ class Watcher:
         for drift in found:
             log.warning("drift subject=%s repaired=%s", drift.subject, drift.repaired)
             self._on_drift(drift)
+        if concern.everything:
+            self._on_look(frozenset(drift.subject for drift in found))
         if not found:
             return 0.0
-        failed = any(not drift.repaired for drift in found)
+        failed = any(not drift.repaired and not drift.only_told for drift in found)
         return _AFTER_FAILURE_SECONDS if failed else _AFTER_DRIFT_SECONDS
 
     def _stopped_within(self, seconds: float) -> bool:

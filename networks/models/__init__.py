@@ -1,5 +1,6 @@
 """Networks, reservations (a MAC and address fixed in one), forwards, and the ports they claim."""
 
+from networks.models.drift import Drift, DriftQuerySet
 from networks.models.networks import Network, NetworkQuerySet
 from networks.models.parts import (
     Forward,
@@ -12,6 +13,8 @@ from networks.models.parts import (
 from networks.models.usage import ForwardUsage, NetworkUsage
 
 __all__ = [
+    "Drift",
+    "DriftQuerySet",
     "Forward",
     "ForwardQuerySet",
     "ForwardUsage",

@@ -57,6 +57,7 @@ def _context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
         "guests": guests,
         "forwards": forwards,
         "map": subnet_map.draw(found.subnet, [_taken(guest) for guest in guests]),
+        "drifts": found.drifts.for_display()[:10],
         "job": found.job,
         "steps": fold(found.job.events.order_by("seq")) if found.job else [],
         "may_write": found.project_id in writable,

@@ -11,4 +11,4 @@ from networks.host.tasks import serve, watched
 
 def run(config: HostConfig) -> int:
     """Serve until told to end."""
-    return serve(config, partial(network_reconciler, config), watched)
+    return serve(config, partial(network_reconciler, config), partial(watched, config))

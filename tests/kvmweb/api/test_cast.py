@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
+from django.utils import timezone
 
 from kvmweb.api.urls import router, urlpatterns
 from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.projects.models import Project
-from networks.models import Forward, Network, Reservation
+from networks.models import Drift, Forward, Network, Reservation
 from tests.kvmweb.api.conftest import Program
 from vms.models import Image, Vm
 
@@ -42,6 +43,7 @@ class World:
     network: Network
     reservation: Reservation
     forward: Forward
+    drift: Drift
 
     def uuid(self, kind: str) -> str:
         subject = {
@@ -50,6 +52,7 @@ class World:
             "network": self.network,
             "reservation": self.reservation,
             "forward": self.forward,
+            "drift": self.drift,
             "image": self.image,
             "vm": self.vm,
             "job": self.network.job,
@@ -68,6 +71,9 @@ def nothing(_world: World) -> dict[str, Any]:
 ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "get host-list": (EVERYBODY, nothing),
     "get host-detail": (OPERATORS, nothing),
+    "patch host-detail": (OPERATORS, lambda _: {"repairs": False}),
+    "get drift-list": (EVERYBODY, nothing),
+    "get drift-detail": (READ, nothing),
     "get public-address-list": (EVERYBODY, nothing),
     "get public-address-detail": (OPERATORS, nothing),
     "get network-list": (EVERYBODY, nothing),
@@ -117,7 +123,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
 }
 PAGES = {"schema": OPEN, "docs": OPEN}
 # Lists of what belongs to a project; a stranger's are empty.
-OF_PROJECTS = ("network", "reservation", "forward", "vm", "job")
+OF_PROJECTS = ("network", "reservation", "forward", "drift", "vm", "job")
 
 
 def routes() -> Iterator[tuple[str, str, bool]]:
@@ -146,7 +152,10 @@ def world(
     users = {"alice": alice, "bob": bob, "mallory": mallory, "olga": olga, "anonymous": None}
     network = reservation.network
     network.refresh_from_db()
-    return World(users, project, host, public_address, image, vm, network, reservation, forward)
+    drift = Drift.objects.create(host=host, network=network, at=timezone.now())
+    return World(
+        users, project, host, public_address, image, vm, network, reservation, forward, drift
+    )
 
 
 def test_every_route_is_in_the_table() -> None:

@@ -14,6 +14,7 @@ from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from kvmweb.api.models import KeptAnswer
 from kvmweb.hosts.models import Host, PublicAddress
@@ -22,6 +23,7 @@ from kvmweb.projects.actions import Actor, create_token
 from kvmweb.projects.models import ApiToken, AuditEvent, Membership, Project, Role
 from networks.actions import add_forward
 from networks.models import (
+    Drift,
     Forward,
     ForwardUsage,
     Network,
@@ -43,6 +45,7 @@ OURS: list[type[Model]] = [
     Forward,
     ForwardUsage,
     NetworkUsage,
+    Drift,
     PortClaim,
     Image,
     Vm,
@@ -74,6 +77,8 @@ def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
     forward = Forward.objects.get()
     ForwardUsage.objects.create(forward=forward, connections=1)
     NetworkUsage.objects.create(network=forward.network)
+    network = forward.network
+    Drift.objects.create(host=network.host, network=network, at=timezone.now())
     KeptAnswer.objects.create(user=alice, key="k", request_digest="0" * 64, body={"a": 1})
 
 
