@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
 from uuid import UUID
 
 from django.db import transaction
@@ -79,12 +80,12 @@ def _networks_on(host: Host, project: Project) -> list[subnets.Taken]:
     """Subnets in use on the host. Another project's network is never named."""
     return [
         (
-            network.subnet,
-            f"network “{network}” ({network.ipv4_subnet})"
-            if network.project_id == project.pk
+            IPv4Network(subnet),
+            f"network “{name}” ({subnet})"
+            if owner == project.pk
             else "another network on this host",
         )
-        for network in host.networks.all()
+        for subnet, name, owner in host.networks.values_list("ipv4_subnet", "name", "project_id")
     ]
 
 

@@ -15,6 +15,7 @@ from networks.host.drivers.hostfacts import Address
 from networks.host.drivers.links import Link, Links
 from networks.host.drivers.names import NameServer
 from networks.host.drivers.netlink import Answer
+from networks.host.drivers.surroundings import Surroundings
 from networks.host.drivers.sysctls import Sysctls
 from networks.host.elements import Element
 from networks.host.ops import (
@@ -65,6 +66,7 @@ class HostKernel:
         self.links = Links()
         self.firewall = Firewall(paths.run / "nftables.json")
         self.flows = Flows()
+        self.surroundings = Surroundings()
         self.sysctls = Sysctls(paths.run / "forwarding.json")
         self.dhcp = Dhcp(paths.run / "dnsmasq")
         self.names = NameServer(paths.run / "names", resolv_files[0])
@@ -74,12 +76,13 @@ class HostKernel:
         self.links.close()
         self.firewall.close()
         self.flows.close()
+        self.surroundings.close()
 
     def observe(self, spec: NetworkSpec) -> NetworkState:
         """What is there of the network `spec` is about."""
         tables = self.firewall.observe()
         link = self.links.observe(spec.bridge)
-        addresses = hostfacts.addresses()
+        addresses = self.surroundings.addresses()
         ports = {reservation.port for reservation in spec.reservations if reservation.port}
         return NetworkState(
             bridge=None if link is None else self._bridge(spec.bridge, link, addresses),
@@ -172,7 +175,7 @@ class HostKernel:
         )
 
     def _uplink_states(self, addresses: list[Address]) -> tuple[UplinkState, ...]:
-        names = self._uplinks or hostfacts.uplinks()
+        names = self._uplinks or self.surroundings.uplinks()
         ours = self.sysctls.changed()
         return tuple(
             UplinkState(name, self.sysctls.forwards(name), name in ours, _primary(name, addresses))
@@ -204,7 +207,7 @@ def _primary(interface: str, addresses: list[Address]) -> frozenset[str]:
 def _of_others(bridge: str, addresses: list[Address]) -> frozenset[str]:
     """The subnets of our other networks."""
     return frozenset(
-        str(each.network)
+        each.subnet
         for each in addresses
         if each.interface.startswith(BRIDGE_PREFIX) and each.interface != bridge
     )

@@ -55,15 +55,12 @@ def check_subnet(
 ) -> None:
     """Raise `HostError` if the subnet would hide something the host reaches another way."""
     subnet = IPv4Network(spec.subnet)
-    taken = [(address.network, address.interface) for address in addresses]
-    taken += [
-        (route.network, route.interface)
-        for route in routes
-        if route.network.prefixlen > _DEFAULT_PREFIX
-    ]
-    for network, interface in taken:
-        if interface != spec.bridge and network.overlaps(subnet):
-            raise _overlap(spec.subnet, f"{network}, which the host reaches through {interface}")
+    taken: list[Address | Route] = list(addresses)
+    taken += [route for route in routes if route.prefix > _DEFAULT_PREFIX]
+    for each in taken:
+        if subnet.overlaps(each.network) and each.interface != spec.bridge:
+            way = f"{each.network}, which the host reaches through {each.interface}"
+            raise _overlap(spec.subnet, way)
     for resolver in resolvers:
         if IPv4Address(resolver) in subnet:
             raise _overlap(spec.subnet, f"the name server {resolver} of the host")

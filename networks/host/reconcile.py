@@ -184,7 +184,7 @@ class NetworkReconciler:
         return refused, not refused
 
     def _preflight(self, spec: NetworkSpec, state: NetworkState) -> Refusals:
-        addresses = hostfacts.addresses()
+        addresses = self._kernel().surroundings.addresses()
         if state.bridge is None or gateway(spec) not in state.bridge.addresses:
             preflight.check_subnet(spec, addresses, hostfacts.routes(), state.resolvers)
         if not state.dhcp_running and not dhcp.is_installed():

@@ -11,6 +11,7 @@ import struct
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, ip_address
 from pathlib import Path
 from typing import NamedTuple
@@ -37,11 +38,12 @@ _TABLE_LOCAL, _TABLE_MAIN = 255, 254
 _SOCK_DIAG_BY_FAMILY = 20
 _LISTEN, _UNCONNECTED = 0x0A, 0x07
 _ANY = "0.0.0.0"  # noqa: S104
+_ZERO, _NO_INTERFACE = "00000000", "*"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """An IPv4 address of an interface."""
+class Address(NamedTuple):
+    """An IPv4 address of an interface. A host has one for each network, and looks at all of them
+    with every change."""
 
     interface: str
     address: str
@@ -56,16 +58,41 @@ class Address:
     @property
     def network(self) -> IPv4Network:
         """The subnet the interface is in by this address."""
-        return IPv4Network(self.cidr, strict=False)
+        return _network(self.address, self.prefix)
+
+    @property
+    def subnet(self) -> str:
+        """The same in CIDR notation."""
+        return _subnet(self.address, self.prefix)
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """An IPv4 route to a network through an interface, of any table but `local`."""
 
-    interface: str
-    network: IPv4Network
+    number: int
+    destination: str
+    prefix: int
     table: int
+
+    @property
+    def interface(self) -> str:
+        """The interface's name, empty when it is gone meanwhile."""
+        return _interface(self.number)
+
+    @property
+    def network(self) -> IPv4Network:
+        """What it leads to."""
+        return _network(self.destination, self.prefix)
+
+
+@lru_cache(maxsize=4096)
+def _network(address: str, prefix: int) -> IPv4Network:
+    return IPv4Network(f"{address}/{prefix}", strict=False)
+
+
+@lru_cache(maxsize=4096)
+def _subnet(address: str, prefix: int) -> str:
+    return str(_network(address, prefix))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +121,17 @@ def addresses() -> list[Address]:
 
 def routes() -> list[Route]:
     """All IPv4 unicast routes with an interface."""
-    return [
-        Route(_interface(route.number), IPv4Network((route.destination, route.prefix)), route.table)
-        for route in _routes()
-    ]
+    return list(_routes())
 
 
 def uplinks() -> tuple[str, ...]:
-    """The interfaces of the default routes, each once."""
-    found = {each.number for each in _routes() if (each.prefix, each.table) == (0, _TABLE_MAIN)}
-    return tuple(sorted({_interface(number) for number in found}))
+    """The interfaces of the default routes of the main table, each once (proc(5), net/route)."""
+    with Path("/proc/thread-self/net/route").open() as lines:
+        found = {words[0] for line in lines if (words := line.split())[1:8:6] == [_ZERO, _ZERO]}
+    return tuple(sorted(found - {_NO_INTERFACE}))
 
 
-class _Route(NamedTuple):
-    """A route as the kernel tells it; `number` is its interface, whose name is one more call."""
-
-    number: int
-    destination: bytes
-    prefix: int
-    table: int
-
-
-def _routes() -> Iterator[_Route]:
+def _routes() -> Iterator[Route]:
     request = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
     with NetlinkSocket(NETLINK_ROUTE) as connection:
         for payload in connection.dump(_GETROUTE, request):
@@ -127,7 +143,8 @@ def _routes() -> Iterator[_Route]:
                 (table,) = struct.unpack("=I", values[_RTA_TABLE])
             if _RTA_INTERFACE in values:
                 (index,) = struct.unpack("=I", values[_RTA_INTERFACE])
-                yield _Route(index, values.get(_RTA_DESTINATION, bytes(4)), prefix, table)
+                destination = _shown(values.get(_RTA_DESTINATION, bytes(4)))
+                yield Route(index, destination, prefix, table)
 
 
 def listeners() -> frozenset[Listener]:

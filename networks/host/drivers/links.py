@@ -146,11 +146,11 @@ class Links:
     def create_bridge(self, bridge: str, mac: str, mtu: int) -> None:
         """Make a bridge, down. One that is there already is put right."""
         try:
-            self._route.link("add", ifname=bridge, kind="bridge", address=mac, **_PLAIN)
+            self._route.link("add", ifname=bridge, kind="bridge", address=mac, mtu=mtu, **_PLAIN)
         except NetlinkError as error:
             if error.code != errno.EEXIST:
                 raise _refused(f"Bridge {bridge} cannot be made", error) from error
-        self.set_bridge(bridge, mac, mtu)
+            self.set_bridge(bridge, mac, mtu)
 
     def set_bridge(self, bridge: str, mac: str, mtu: int) -> None:
         """Give an existing bridge its fixed properties."""

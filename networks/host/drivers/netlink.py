@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from kvmweb.core.errors import HostBusy, HostError
 
@@ -64,8 +64,7 @@ class Interrupted(HostBusy):
     code = "dump_interrupted"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message as received: its type, sequence number and all after the netlink header."""
 
     kind: int

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from networks.host.contents import elements, host_elements
 from networks.host.drivers import flows, hostfacts
 from networks.host.drivers.firewall import Firewall
 from networks.host.drivers.flows import Flows
-from networks.host.drivers.hostfacts import Address, Listener, Route
+from networks.host.drivers.hostfacts import Address, Listener
 from networks.host.elements import Element
 from networks.host.ops import Destination, EndFlows
 from tests.netns import Namespace
@@ -112,11 +111,11 @@ def test_addresses_and_routes_are_those_ip_shows(lab: Lab) -> None:
         }
         routes = hostfacts.routes()
         assert hostfacts.uplinks() == ("up0",)
-    assert set(routes) == {
-        Route("up0", IPv4Network("0.0.0.0/0"), 254),
-        Route("up0", IPv4Network("198.51.100.0/24"), 254),
-        Route("up0", IPv4Network("10.9.0.0/16"), 254),
-    }
+        assert {(route.interface, str(route.network), route.table) for route in routes} == {
+            ("up0", "0.0.0.0/0", 254),
+            ("up0", "198.51.100.0/24", 254),
+            ("up0", "10.9.0.0/16", 254),
+        }
     shown = {route["dst"] for route in lab.host.ip("route show")} - {"10.8.0.0/16"}
     assert len(shown) == len(routes)
 
