@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 from networks.host.elements import DOORS, PROTOCOLS, SOURCE_SETS, Element, Field
 from networks.host.listed import egress_elements, inbound_elements
+from networks.host.proxy import PORTS
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec, own_sources
 
+PROXIED = "proxied"
 _KEPT = 16  # a spec is asked about several times while it is applied
 
 
@@ -34,11 +36,14 @@ def elements(spec: NetworkSpec) -> frozenset[Element]:
     return frozenset(owned(spec))
 
 
-def host_elements(uplinks: Iterable[str], closed: Iterable[str]) -> frozenset[Element]:
-    """The elements of the host as a whole."""
+def host_elements(
+    uplinks: Iterable[str], closed: Iterable[str], proxied: Iterable[str] = ()
+) -> frozenset[Element]:
+    """The elements of the host as a whole; `proxied` are addresses that host names share."""
     return frozenset(
         [Element("inet", "uplinks", (name,)) for name in uplinks]
         + [Element("inet", "closed", (name,)) for name in closed]
+        + [Element("inet", PROXIED, (address, port)) for address in proxied for port in PORTS]
     )
 
 

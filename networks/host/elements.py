@@ -123,6 +123,7 @@ SETS: dict[tuple[Family, str], SetType] = {
     ("inet", "settled"): SetType(("ifname",)),
     ("inet", "dns"): SetType(("ifname",)),
     ("inet", "uplinks"): SetType(("ifname",)),
+    ("inet", "proxied"): SetType(("ipv4_addr", "inet_service")),
     ("inet", "closed"): SetType(("ifname",)),
     ("bridge", "own4"): SetType(("ifname", "ether_addr", "ipv4_addr")),
     ("bridge", "own_mac"): SetType(("ifname", "ether_addr")),

@@ -11,6 +11,7 @@ from networks.host.drivers import hostfacts
 from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.firewall import Firewall
 from networks.host.drivers.flows import Flows
+from networks.host.drivers.haproxy import HaProxy
 from networks.host.drivers.hostfacts import Address
 from networks.host.drivers.links import Link, Links
 from networks.host.drivers.names import NameServer
@@ -42,6 +43,15 @@ from networks.host.ops import (
     WriteDhcp,
     WriteZone,
 )
+from networks.host.proxy import (
+    ChangeNames,
+    EndSessions,
+    StartProxy,
+    StopProxy,
+    StoreCertificates,
+    WriteNames,
+    routes,
+)
 from networks.host.spec import NetworkSpec
 from networks.host.state import (
     BRIDGE_SYSCTLS,
@@ -70,6 +80,7 @@ class HostKernel:
         self.sysctls = Sysctls(paths.run / "forwarding.json")
         self.dhcp = Dhcp(paths.run / "dnsmasq")
         self.names = NameServer(paths.run / "names", resolv_files[0])
+        self.proxy = HaProxy(paths.run / "haproxy")
 
     def close(self) -> None:
         """Close all sockets; everything in the kernel stays."""
@@ -101,6 +112,7 @@ class HostKernel:
             dhcp_reload_due=self.dhcp.is_reload_due(),
             zone=self.names.zone(spec.bridge),
             names_running=self.names.is_running(),
+            proxy=self.proxy.observe(spec.bridge, {route.key for route in routes(spec)}),
         )
 
     def perform(self, op: Op) -> Refused:  # noqa: C901
@@ -146,6 +158,18 @@ class HostKernel:
                 self.names.remove(op.bridge)
             case StartNames():
                 self.names.start()
+            case StoreCertificates():
+                self.proxy.store(op)
+            case ChangeNames():
+                self.proxy.change(op)
+            case EndSessions():
+                self.proxy.end(op)
+            case WriteNames():
+                self.proxy.write(op)
+            case StartProxy():
+                self.proxy.start(op)
+            case StopProxy():
+                self.proxy.stop()
             case DeleteBridge():
                 self.links.delete(op.bridge)
             case _:
@@ -160,6 +184,7 @@ class HostKernel:
             self.links.delete(bridge)
         self.dhcp.delete()
         self.names.delete()
+        self.proxy.delete()
         self.sysctls.put_back()
         self.firewall.delete()
 

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from networks.host.allowed import Judge
 from networks.host.elements import DOORS, PROTOCOLS, Element
+from networks.host.proxy import ProxyOp
 from networks.host.state import DhcpFile
 
 _LISTED = 3
@@ -313,6 +314,7 @@ Op: TypeAlias = (
     | WriteZone
     | RemoveZone
     | StartNames
+    | ProxyOp
 )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 
 from networks.host.allowed import Judge
-from networks.host.contents import allowed_sources, elements, host_elements
+from networks.host.contents import PROXIED, allowed_sources, elements, host_elements
 from networks.host.dhcp_files import dhcp_files
 from networks.host.elements import DOORS, PROTOCOLS, SOURCE_SETS, Element, Field
 from networks.host.ops import (
@@ -41,6 +41,7 @@ from networks.host.ops import (
     WriteDhcp,
     WriteZone,
 )
+from networks.host.proxy import addresses, proxy_plan
 from networks.host.ruleset import MARKERS
 from networks.host.spec import NetworkSpec
 from networks.host.state import BRIDGE_SYSCTLS, BridgeState, NetworkState
@@ -71,7 +72,8 @@ def _present(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
         yield LoadSkeleton()
     yield from _bridge(spec, state.bridge)
     uplinks = [uplink.name for uplink in state.uplinks]
-    wanted = elements(spec) | host_elements(uplinks, state.closed)
+    places = addresses(spec, state.proxy)
+    wanted = elements(spec) | host_elements(uplinks, state.closed, places)
     yield from _elements(spec, state, wanted)
     if state.bridge_filter == "on":
         yield PassBridged()
@@ -84,11 +86,14 @@ def _present(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
         yield WidenPort(port, spec.mtu)
     yield from _names(spec, state)
     yield from _dhcp(spec, state)
+    yield from proxy_plan(spec, state.proxy)
 
 
 def _absent(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
-    kept = frozenset(element for element in state.elements if element.owner != spec.bridge)
-    yield from _elements(spec, state, kept)
+    kept = frozenset(e for e in state.elements if e.owner != spec.bridge and e.name != PROXIED)
+    proxied = host_elements((), (), addresses(spec, state.proxy)) if state.skeleton else frozenset()
+    yield from _elements(spec, state, kept | proxied)
+    yield from proxy_plan(spec, state.proxy)
     yield from _dhcp(spec, state)
     yield from _names(spec, state)
     if state.bridge is not None:

@@ -109,6 +109,7 @@ def without(spec: NetworkSpec, ids: Collection[str]) -> NetworkSpec:
         spec,
         names=None if NAMES in ids else spec.names,
         forwards=tuple(forward for forward in spec.forwards if forward.id not in ids),
+        host_names=tuple(name for name in spec.host_names if name.id not in ids),
         reservations=tuple(
             replace(reservation, port="") if reservation.id in ids else reservation
             for reservation in spec.reservations

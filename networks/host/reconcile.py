@@ -18,8 +18,9 @@ from kvmweb.host.config import HostPaths
 from kvmweb.host.progress import Outcome, Report, Step, silent
 from networks.host import preflight
 from networks.host.contents import owned
-from networks.host.drivers import dhcp, hostfacts
+from networks.host.drivers import dhcp, haproxy, hostfacts
 from networks.host.drivers.dhcp import Dhcp
+from networks.host.drivers.haproxy import HaProxy
 from networks.host.drivers.names import NameServer
 from networks.host.drivers.netlink import ALREADY_THERE, Answer
 from networks.host.drivers.obstacles import obstacles
@@ -29,6 +30,7 @@ from networks.host.ops import ChangeElements, LoadSkeleton, Op
 from networks.host.owner import Owner
 from networks.host.plan import gateway, plan
 from networks.host.preflight import Refusal
+from networks.host.proxy_preflight import check_names, names_in_the_way
 from networks.host.spec import NetworkSpec
 from networks.host.state import NetworkState
 
@@ -79,6 +81,7 @@ class NetworkReconciler:
         self._differing: set[str] = set()
         self._dhcp = Dhcp(paths.run / "dnsmasq")
         self._names = NameServer(paths.run / "names", resolv_files[0])
+        self._proxy = HaProxy(paths.run / "haproxy")
 
     def apply(self, spec: NetworkSpec, report: Report) -> Outcome:
         """Bring the network to `spec`. Expected failures are told by the outcome."""
@@ -109,6 +112,8 @@ class NetworkReconciler:
         wanted: dict[str, int | None] = {"dhcp": self._dhcp.pid()} if specs else {}
         if any(spec.names is not None for spec in specs):
             wanted["names"] = self._names.pid()
+        if self._serves_names(specs):
+            wanted["proxy"] = self._proxy.pid()
         return wanted
 
     def forget(self, subject: str) -> None:
@@ -153,6 +158,7 @@ class NetworkReconciler:
     def _converge(self, spec: NetworkSpec, report: Report) -> Refusals:
         """Returns what the host refused, by id; the rest is as the spec says."""
         preflight.check_form(spec)
+        check_names(spec)
         kernel = self._kernel()
         kernel.firewall.claim()
         state = kernel.observe(spec)
@@ -191,7 +197,10 @@ class NetworkReconciler:
             raise dhcp.missing()
         listeners = hostfacts.listeners()
         refused = preflight.ports_in_use(spec, state, addresses, listeners)
-        return refused | preflight.names_port_in_use(spec, listeners)
+        refused |= preflight.names_port_in_use(spec, listeners)
+        return refused | names_in_the_way(
+            spec, state.proxy, addresses, listeners, installed=haproxy.is_installed()
+        )
 
     def _perform(self, spec: NetworkSpec, op: Op, report: Report) -> Refusals:
         key = _key(spec, op)
@@ -251,6 +260,14 @@ class NetworkReconciler:
             return False
         self._remember(spec)
         return True
+
+    def _serves_names(self, specs: Iterable[NetworkSpec]) -> bool:
+        """Whether there is a name that the host did not refuse."""
+        return any(
+            name.id not in self._refused.get(spec.subject, ())
+            for spec in specs
+            for name in spec.host_names
+        )
 
     def _remember(self, spec: NetworkSpec) -> None:
         if spec.present:

@@ -156,6 +156,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         f"udp dport 53 update @dns_rate {{ ip saddr {_DNS_LIMIT} }} counter drop",
         "ct state vmap { established : accept, related : accept, invalid : drop }",
         "ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept",
+        "ip daddr . tcp dport @proxied goto leaving",
         "fib daddr . iif type != local counter drop",
         "udp sport 68 udp dport 67 accept",
         "iifname @dns meta l4proto { tcp, udp } th dport 53 accept",

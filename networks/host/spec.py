@@ -12,6 +12,7 @@ from typing import Literal
 
 Mode = Literal["nat", "routed", "isolated"]
 Protocol = Literal["tcp", "udp", "all"]
+Tls = Literal["off", "passthrough", "terminate"]
 EgressProtocol = Literal["any", "tcp", "udp", "icmp"]
 
 
@@ -81,6 +82,28 @@ class ForwardSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostNameSpec:
+    """A host name on the shared ports 80 and 443 of a public address that leads to `address`.
+
+    `number` is that of its counters. `name` is in lower case and ASCII, `*.` before it stands for
+    one label. `http_port` is where requests on port 80 go, 0 nowhere; `tls_port` where TLS on port
+    443 goes: as it is, with the client told by the PROXY protocol if `proxy_protocol`, or
+    terminated by `certificate`, a PEM text sealed for this host.
+    """
+
+    id: str
+    number: int
+    public_address: str
+    name: str
+    address: str
+    http_port: int = 0
+    tls: Tls = "off"
+    tls_port: int = 0
+    proxy_protocol: bool = False
+    certificate: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PeerSpec:
     """Another network of the same host that this one lets in, and may go to if it is let in."""
 
@@ -131,6 +154,7 @@ class NetworkSpec:
     repairs: bool = True
     mtu: int = 1500
     names: NamesSpec | None = None
+    host_names: tuple[HostNameSpec, ...] = ()
     reservations: tuple[ReservationSpec, ...] = ()
     forwards: tuple[ForwardSpec, ...] = ()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from networks.host.elements import Element
+from networks.host.proxy import NO_PROXY, ProxyState
 
 DhcpFolder = Literal["hosts", "opts"]
 BridgeFilter = Literal["off", "on", "shared"]
@@ -79,6 +80,7 @@ class NetworkState:
     dhcp_reload_due: bool = False
     zone: str | None = None
     names_running: bool = False
+    proxy: ProxyState = NO_PROXY
 
     @property
     def closed(self) -> frozenset[str]:

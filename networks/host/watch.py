@@ -2,8 +2,8 @@
 
 Notifications say when to look, never what is wrong: that is the plan's to find. nftables tells of
 every transaction and who made it, rtnetlink of links, addresses, default routes and forwarding, a
-pidfd of the end of dnsmasq or the name server. What tells of nothing (a file of these, the host's
-resolvers) is found by a look at everything once a minute.
+pidfd of the end of dnsmasq, the name server or the proxy. What tells of nothing (a file of these,
+the host's resolvers) is found by a look at everything once a minute.
 """
 
 from __future__ import annotations

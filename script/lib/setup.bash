@@ -97,7 +97,7 @@ debian_packages() {
 apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@"; }
 
 # Debian starts a service when its package is installed. The panel and the tests start their own
-# Redis and PostgreSQL, so those two are kept down; a policy that is there already is left alone.
+# Redis, PostgreSQL and HAProxy, so these are kept down; a policy that is there already is left alone.
 policy=/usr/sbin/policy-rc.d
 policy_mark='# placed for one installation by kvmweb'
 
@@ -105,7 +105,7 @@ keep_services_down() {
     [[ -e $policy ]] && ! grep -qs "$policy_mark" "$policy" && return 0
     trap restore_policy EXIT
     printf '%s\n' '#!/bin/sh' "$policy_mark" \
-        'case $1 in redis*|postgresql*) exit 101 ;; esac' 'exit 0' >"$policy"
+        'case $1 in redis*|postgresql*|haproxy) exit 101 ;; esac' 'exit 0' >"$policy"
     chmod 755 "$policy"
 }
 
@@ -121,7 +121,7 @@ disable_services() {
     [[ -d /run/systemd/system ]] || return 0
     for name; do
         case $name in
-            redis-server | postgresql) systemctl disable --quiet "$name" || true ;;
+            redis-server | postgresql | haproxy) systemctl disable --quiet "$name" || true ;;
         esac
     done
 }

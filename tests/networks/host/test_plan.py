@@ -37,9 +37,20 @@ from networks.host.ops import (
     WriteZone,
 )
 from networks.host.plan import plan
+from networks.host.proxy import (
+    ChangeNames,
+    EndSessions,
+    ProxyOp,
+    ProxyState,
+    StartProxy,
+    StopProxy,
+    StoreCertificates,
+    WriteNames,
+)
 from networks.host.spec import (
     EgressSpec,
     ForwardSpec,
+    HostNameSpec,
     NamesSpec,
     NetworkSpec,
     PeerSpec,
@@ -116,6 +127,38 @@ def after(state: NetworkState, op: Op) -> NetworkState:  # noqa: C901
             return replace(state, names_running=True)
         case DeleteBridge():
             return replace(state, bridge=None)
+        case (
+            StoreCertificates()
+            | ChangeNames()
+            | EndSessions()
+            | WriteNames()
+            | StartProxy()
+            | StopProxy()
+        ):
+            return replace(state, proxy=_proxied(op, state.proxy))
+        case _:
+            assert_never(op)
+
+
+def _proxied(op: ProxyOp, proxy: ProxyState) -> ProxyState:
+    match op:
+        case StoreCertificates():
+            return replace(proxy, stored=proxy.stored | {file for file, _ in op.files})
+        case ChangeNames():
+            assert op.remove <= proxy.live
+            assert not op.add & proxy.live
+            return replace(proxy, live=(proxy.live - op.remove) | op.add)
+        case EndSessions():
+            return proxy
+        case WriteNames():
+            kept = {route.pem for route in op.routes}
+            return replace(proxy, written=op.routes, stored=proxy.stored & kept)
+        case StartProxy():
+            return replace(
+                proxy, running=True, current=True, bound=op.addresses, live=proxy.written
+            )
+        case StopProxy():
+            return replace(proxy, running=False, current=False, bound=frozenset(), live=frozenset())
         case _:
             assert_never(op)
 
@@ -208,6 +251,28 @@ def forwards(draw: st.DrawFn) -> tuple[ForwardSpec, ...]:
     )
 
 
+@st.composite
+def host_names(draw: st.DrawFn) -> tuple[HostNameSpec, ...]:
+    places = st.tuples(
+        st.sampled_from([PUBLIC, SECOND_PUBLIC]), st.sampled_from(["a.b", "*.b", "c.d"])
+    )
+    return tuple(
+        HostNameSpec(
+            id=f"n{number}",
+            number=number,
+            public_address=address,
+            name=name,
+            address=f"10.61.0.{draw(HOSTS)}",
+            http_port=draw(st.sampled_from([0, 80])),
+            tls=draw(st.sampled_from(["off", "passthrough", "terminate"])),
+            tls_port=draw(st.sampled_from([443, 8443])),
+            proxy_protocol=draw(st.booleans()),
+            certificate=draw(st.sampled_from(["one", "two"])),
+        )
+        for number, (address, name) in enumerate(draw(st.lists(places, unique=True, max_size=3)))
+    )
+
+
 LISTS = (
     (EgressSpec(cidr="198.51.100.0/24"),),
     (
@@ -229,6 +294,7 @@ def specs(draw: st.DrawFn) -> NetworkSpec:
         egress=draw(st.sampled_from([None, (), *LISTS])),
         peers=draw(st.sampled_from([(), (PeerSpec(bridge="kw2", subnet="10.62.0.0/24"),)])),
         guests_apart=draw(st.booleans()),
+        host_names=draw(host_names()),
         source_address=draw(st.sampled_from([None, PUBLIC, SECOND_PUBLIC])),
         mtu=draw(st.sampled_from([1500, 1400])),
         names=draw(st.sampled_from([None, NamesSpec(domain="a"), NamesSpec(domain="b")])),

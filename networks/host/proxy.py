@@ -1,0 +1,421 @@
+"""Host names on a shared 80 and 443: what the proxy is told, and how to get there. Pure.
+
+One HAProxy serves all names of a host. Its configuration depends on the public addresses alone;
+names are lines of its maps, changed while it runs, so a change of a name disturbs no connection.
+A line leads `public address/name` to `owner/number/address/port`: the owner is the bridge of the
+network the name is of, the number that of the counters. The proxy connects where a map says and
+nowhere else, and a name that no map has gets nothing: 404 on port 80, the alert unrecognized_name
+(RFC 6066, section 3) on port 443.
+
+The file of a network says what its names were before the last change; it is written after
+connections that had to end were ended, so whoever comes after a crash sees that they still have
+to be. Syntax: HAProxy's configuration.txt and management.txt, version 2.6.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from networks.host.spec import HostNameSpec, NetworkSpec
+
+Table = Literal["http", "tls", "terminated", "certificate"]
+MAPS: tuple[Table, ...] = ("http", "tls", "terminated")
+TABLES: tuple[Table, ...] = (*MAPS, "certificate")
+HTTP_PORT, TLS_PORT = 80, 443
+PORTS = (HTTP_PORT, TLS_PORT)
+KEPT_DAYS = 20
+_COUNTERS = "conn_cnt,conn_cur,bytes_in_cnt,bytes_out_cnt"
+_NOTHING = r'status 404 content-type text/plain string "Nothing is served under this name.\n"'
+_FOUND = "{ var(txn.to) -m found }"
+_PROXIED = "proxied"
+_NAME = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9-]{2,63}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Route:
+    """A line of a map, or which certificate a name has."""
+
+    table: Table
+    key: str
+    value: str
+
+    @property
+    def public_address(self) -> str:
+        return self.key.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        return self.key.partition("/")[2]
+
+    @property
+    def owner(self) -> str:
+        return self.value.partition("/")[0]
+
+    @property
+    def target(self) -> tuple[str, int] | None:
+        """Address and port of the guest."""
+        if self.table == "certificate":
+            return None
+        _, _, address, port = self.value.split("/")[:4]
+        return address, int(port)
+
+    @property
+    def pem(self) -> str:
+        """The file of a certificate with its key."""
+        return self.value.replace("/", ".") + ".pem"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyState:
+    """The proxy as one network sees it.
+
+    `current` says that it runs with the configuration of this version for the addresses `bound`.
+    `elsewhere` are public addresses that names of others need, `taken` those names of this network
+    that others have. `written` is what the file of the network says, `live` what the proxy does,
+    `stored` the certificates on disk.
+    """
+
+    running: bool = False
+    current: bool = False
+    bound: frozenset[str] = frozenset()
+    elsewhere: frozenset[str] = frozenset()
+    taken: frozenset[str] = frozenset()
+    written: frozenset[Route] = frozenset()
+    live: frozenset[Route] = frozenset()
+    stored: frozenset[str] = frozenset()
+
+
+NO_PROXY = ProxyState()
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCertificates:
+    """Write certificates with their keys where only the proxy's start reads them: file, sealed."""
+
+    files: frozenset[tuple[str, str]] = field(repr=False)
+
+    @property
+    def sentence(self) -> str:
+        return f"Stored {_count(len(self.files), 'certificate', 'certificates')}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeNames:
+    """Change what the running proxy does."""
+
+    add: frozenset[Route]
+    remove: frozenset[Route]
+
+    @property
+    def sentence(self) -> str:
+        return _routed(self.add, self.remove)
+
+
+@dataclass(frozen=True, slots=True)
+class EndSessions:
+    """End connections of the proxy to these addresses and ports of guests."""
+
+    targets: frozenset[tuple[str, int]]
+
+    @property
+    def sentence(self) -> str:
+        return "Ended connections of names that lead there no longer"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteNames:
+    """Write down the names of a network."""
+
+    owner: str
+    routes: frozenset[Route]
+
+    @property
+    def sentence(self) -> str:
+        names = len({(route.public_address, route.name) for route in self.routes})
+        return (
+            f"Wrote down {_count(names, 'host name', 'host names')}"
+            if names
+            else ("Forgot the host names of the network")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StartProxy:
+    """Start the proxy for these public addresses, in place of the one that runs: that one hands
+    over its sockets and ends with its last connection."""
+
+    addresses: frozenset[str]
+
+    @property
+    def sentence(self) -> str:
+        places = ", ".join(sorted(self.addresses))
+        return f"Let the proxy of host names listen on ports 80 and 443 of {places}"
+
+
+@dataclass(frozen=True, slots=True)
+class StopProxy:
+    """End the proxy: there are no names."""
+
+    @property
+    def sentence(self) -> str:
+        return "Stopped the proxy of host names"
+
+
+ProxyOp = StoreCertificates | ChangeNames | EndSessions | WriteNames | StartProxy | StopProxy
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can be a host name here: lower case, ASCII, perhaps for one wildcard label."""
+    return len(text) <= 253 and _NAME.fullmatch(text) is not None
+
+
+def routes(spec: NetworkSpec) -> frozenset[Route]:
+    """All lines the names of a network need."""
+    if not spec.present:
+        return frozenset()
+    return frozenset(route for name in spec.host_names for route in _routes(spec.bridge, name))
+
+
+def _routes(owner: str, name: HostNameSpec) -> Iterable[Route]:
+    key = f"{name.public_address}/{name.name}"
+    if name.http_port:
+        yield Route("http", key, _value(owner, name, name.http_port))
+    if name.tls == "passthrough":
+        suffix = f"/{_PROXIED}" if name.proxy_protocol else ""
+        yield Route("tls", key, _value(owner, name, name.tls_port) + suffix)
+    if name.tls == "terminate":
+        yield Route("terminated", key, _value(owner, name, name.tls_port))
+        digest = hashlib.sha256(name.certificate.encode()).hexdigest()[:16]
+        yield Route("certificate", key, f"{owner}/{name.number}/{digest}")
+
+
+def _value(owner: str, name: HostNameSpec, port: int) -> str:
+    return f"{owner}/{name.number}/{name.address}/{port}"
+
+
+def sealed(spec: NetworkSpec) -> dict[str, str]:
+    """The sealed certificates of a network by the names of their files."""
+    return {
+        route.pem: name.certificate
+        for name in spec.host_names
+        for route in _routes(spec.bridge, name)
+        if route.table == "certificate"
+    }
+
+
+def addresses(spec: NetworkSpec, state: ProxyState) -> frozenset[str]:
+    """The public addresses whose ports 80 and 443 are the proxy's."""
+    return frozenset(route.public_address for route in routes(spec)) | state.elsewhere
+
+
+def proxy_plan(spec: NetworkSpec, state: ProxyState) -> Iterable[ProxyOp]:
+    """What brings the proxy to the names of this network."""
+    wanted = routes(spec)
+    missing = frozenset((f, s) for f, s in sealed(spec).items() if f not in state.stored)
+    if missing and spec.present:
+        yield StoreCertificates(missing)
+    if state.running and wanted != state.live:
+        yield ChangeNames(add=wanted - state.live, remove=state.live - wanted)
+    gone = _targets(state.live | state.written) - _targets(wanted)
+    if state.running and gone:
+        yield EndSessions(gone)
+    if state.written != wanted:
+        yield WriteNames(spec.bridge, wanted)
+    places = addresses(spec, state)
+    if not places:
+        if state.running:
+            yield StopProxy()
+    elif not state.current or places != state.bound:
+        yield StartProxy(places)
+
+
+def _targets(found: Iterable[Route]) -> frozenset[tuple[str, int]]:
+    return frozenset(route.target for route in found if route.target is not None)
+
+
+def _routed(add: Iterable[Route], remove: Iterable[Route]) -> str:
+    led = sorted({_led(route) for route in add if route.target})
+    gone = sorted({route.name for route in remove} - {route.name for route in add})
+    if len(led) > 3:
+        led = [f"{len(led)} host names"]
+    if len(gone) > 3:
+        gone = [f"{len(gone)} host names"]
+    parts = [f"Led {', '.join(led)}"] if led else []
+    parts += [f"{'closed' if led else 'Closed'} {', '.join(gone)}"] if gone else []
+    return "; ".join(parts) or "Changed certificates of host names"
+
+
+def _led(route: Route) -> str:
+    address, port = route.target or ("", 0)
+    return f"{route.name} to {address}:{port}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def configuration(public: Iterable[str], user: str) -> str:
+    """The proxy's configuration for these public addresses; `user` empty stays root.
+
+    Its files are named as in the folder it is started in: a socket's whole path may be too long.
+    """
+    places = sorted(public)
+    owned = f" user {user}" if user else ""
+    return "\n".join(
+        [
+            *_globals(user),
+            *_http(places),
+            *_tls(places),
+            *_terminated(places, owned),
+            *_guests(),
+            "",
+        ]
+    )
+
+
+def _globals(user: str) -> list[str]:
+    return [
+        "global",
+        "    maxconn 8000",
+        *([f"    user {user}", f"    group {user}"] if user else []),
+        "    stats socket unix@admin.sock mode 600 level admin expose-fd listeners",
+        "    stats timeout 1m",
+        "    hard-stop-after 24h",
+        "    ssl-default-bind-options ssl-min-ver TLSv1.2",
+        "defaults",
+        "    option contstats",
+        "    option dontlognull",
+        "    timeout connect 5s",
+        "    timeout client 1m",
+        "    timeout server 1m",
+        "    timeout tunnel 1h",
+        "    timeout client-fin 30s",
+        "    timeout http-request 10s",
+        "    timeout http-keep-alive 30s",
+        "backend names",
+        f"    stick-table type integer size 100k expire {KEPT_DAYS}d store {_COUNTERS}",
+        "backend sources",
+        "    stick-table type ip size 100k expire 1m store conn_cur",
+    ]
+
+
+def _limit_sources() -> list[str]:
+    """No single address may hold a large part of what all names share."""
+    return [
+        "    tcp-request connection track-sc1 src table sources",
+        "    tcp-request connection reject if { sc1_conn_cur gt 500 }",
+    ]
+
+
+def _lookup(rule: str, table: Table) -> list[str]:
+    """Finds where `txn.name` leads: by the whole name, then for any first label."""
+    found = f"map_str({table}.map)"
+    return [
+        f"    {rule} set-var(txn.any) var(txn.name),regsub(^[^.]*,*)",
+        f"    {rule} set-var(txn.to) dst,concat(/,txn.name),{found}",
+        f"    {rule} set-var(txn.to) dst,concat(/,txn.any),{found} unless {_FOUND}",
+    ]
+
+
+def _lead(rule: str) -> list[str]:
+    return [
+        f"    {rule} track-sc0 var(txn.to),field(2,/) table names",
+        f"    {rule} set-dst var(txn.to),field(3,/)",
+        f"    {rule} set-dst-port var(txn.to),field(4,/)",
+    ]
+
+
+def _ask_host(table: Table, scheme: str) -> list[str]:
+    """Requests by their Host header, which may carry a port and end in a dot (RFC 9110, 7.2)."""
+    rule = "http-request"
+    return [
+        f"    {rule} set-var(txn.name) req.hdr(host),field(1,:),rtrim(.),lower",
+        *_lookup(rule, table),
+        f"    {rule} return {_NOTHING} unless {_FOUND}",
+        *_lead(rule),
+        f"    {rule} del-header X-Forwarded-For",
+        f"    {rule} set-header X-Forwarded-Proto {scheme}",
+        "    default_backend guest_http",
+    ]
+
+
+def _http(places: list[str]) -> list[str]:
+    return [
+        "frontend http",
+        "    mode http",
+        *(f"    bind {place}:{HTTP_PORT}" for place in places),
+        *_limit_sources(),
+        *_ask_host("http", "http"),
+    ]
+
+
+def _tls(places: list[str]) -> list[str]:
+    """By the server name of the client's hello; what is not passed on is for us to answer."""
+    rule, hello = "tcp-request content", "{ req.ssl_hello_type 1 }"
+    return [
+        "frontend tls",
+        "    mode tcp",
+        *(f"    bind {place}:{TLS_PORT}" for place in places),
+        *_limit_sources(),
+        "    tcp-request inspect-delay 5s",
+        f"    {rule} reject if !{hello} WAIT_END",
+        f"    {rule} set-var(txn.name) req.ssl_sni,rtrim(.),lower if {hello}",
+        *_lookup(rule, "tls"),
+        f"    {rule} accept if {hello} !{{ var(txn.to) -m found }}",
+        *_lead(rule),
+        "    use_backend terminate_%[dst] if !{ var(txn.to) -m found }",
+        f"    use_backend guest_proxied if {{ var(txn.to),field(5,/) {_PROXIED} }}",
+        "    default_backend guest_tls",
+    ]
+
+
+def _terminated(places: list[str], owned: str) -> list[str]:
+    """Each public address has its own certificates: a name there may be another's here."""
+    backends = [
+        line
+        for place in places
+        for line in (
+            f"backend terminate_{place}",
+            "    mode tcp",
+            f"    server proxy unix@{place}.sock send-proxy-v2",
+        )
+    ]
+    return [
+        "frontend terminated",
+        "    mode http",
+        *(
+            f"    bind unix@{place}.sock mode 600{owned} accept-proxy {_ssl(place)}"
+            for place in places
+        ),
+        "    http-request set-var(txn.sni) ssl_fc_sni,rtrim(.),lower",
+        "    http-request set-var(txn.asked) req.hdr(host),field(1,:),rtrim(.),lower",
+        "    http-request return status 421 unless { var(txn.asked),strcmp(txn.sni) eq 0 }",
+        *_ask_host("terminated", "https"),
+        *backends,
+    ]
+
+
+def _ssl(place: str) -> str:
+    """A name that has no certificate here is answered with unrecognized_name."""
+    return f"ssl strict-sni crt-list {place}.certificates alpn h2,http/1.1"
+
+
+def _guests() -> list[str]:
+    """Where a connection goes was set by the map; a guest's own connection serves one client."""
+    return [
+        "backend guest_http",
+        "    mode http",
+        "    http-reuse never",
+        "    option forwardfor",
+        "    server guest 0.0.0.0:0",
+        "backend guest_tls",
+        "    mode tcp",
+        "    server guest 0.0.0.0:0",
+        "backend guest_proxied",
+        "    mode tcp",
+        "    server guest 0.0.0.0:0 send-proxy-v2",
+    ]
