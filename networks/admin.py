@@ -6,9 +6,10 @@ from typing import Any
 
 from django.contrib import admin
 
-from kvmweb.projects.operators import Button, OperatorAdmin
+from kvmweb.projects.operators import Button, OperatorAdmin, OperatorInline
 from networks.actions import check_network, repair_network
 from networks.models import (
+    AddressSet,
     Drift,
     Forward,
     ForwardUsage,
@@ -16,6 +17,8 @@ from networks.models import (
     NetworkUsage,
     PortClaim,
     Reservation,
+    Rule,
+    RuleSet,
 )
 
 
@@ -91,3 +94,34 @@ class PortClaimAdmin(OperatorAdmin):
     )
     list_filter = ("protocol", "public_address")
     search_fields = ("=port", "public_address__address", "forward__uuid")
+
+
+@admin.register(AddressSet)
+class AddressSetAdmin(OperatorAdmin):
+    page = "address-set"
+    list_display = ("name", "project", "networks", "created_at")
+    list_select_related = ("project",)
+    search_fields = ("name", "uuid", "project__name")
+
+
+class RuleInline(OperatorInline):
+    model = Rule
+    fields = ("protocol", "first_port", "last_port", "sources", "address_set", "note")
+    show_change_link = False
+
+
+@admin.register(RuleSet)
+class RuleSetAdmin(OperatorAdmin):
+    page = "rule-set"
+    list_display = ("name", "project", "created_at")
+    list_select_related = ("project",)
+    search_fields = ("name", "uuid", "project__name")
+    inlines = (RuleInline,)
+
+
+@admin.register(Rule)
+class RuleAdmin(OperatorAdmin):
+    list_display = ("rule_set", "protocol", "first_port", "last_port", "sources", "address_set")
+    list_select_related = ("rule_set", "address_set")
+    list_filter = ("protocol",)
+    search_fields = ("uuid", "note", "rule_set__name", "address_set__name")

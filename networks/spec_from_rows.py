@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 from django.conf import settings
+from django.db.models import Prefetch
 
 from kvmweb.core import names
 from kvmweb.host.progress import Outcome
 from kvmweb.jobs.subjects import Destination, SubjectKind
 from networks import drift
-from networks.host.spec import ForwardSpec, NetworkSpec, Protocol, ReservationSpec
-from networks.models import Forward, Network
+from networks.host.spec import ForwardSpec, InboundSpec, NetworkSpec, Protocol, ReservationSpec
+from networks.models import Forward, Network, RuleSet
 
 
 def destination(network: Network) -> Destination:
@@ -35,6 +37,7 @@ def build_spec(network: Network) -> dict[str, Any]:
         subnet=network.ipv4_subnet,
         gateway=str(network.gateway),
         source_address=source.address if source else None,
+        inbound=tuple(_inbound(network.rule_sets.with_rules())) if network.present else (),
         reservations=tuple(_reservations(network)) if network.present else (),
         forwards=tuple(_forwards(network)) if network.present else (),
     )
@@ -42,12 +45,37 @@ def build_spec(network: Network) -> dict[str, Any]:
 
 
 def _reservations(network: Network) -> list[ReservationSpec]:
+    rows = network.reservations.filter(present=True).order_by("pk").prefetch_related(_rule_sets())
     return [
         ReservationSpec(
-            id=str(row.uuid), mac=row.mac, address=row.address, hostname=row.name, port=row.port
+            id=str(row.uuid),
+            mac=row.mac,
+            address=row.address,
+            hostname=row.name,
+            port=row.port,
+            inbound=tuple(_inbound(row.rule_sets.all())),
         )
-        for row in network.reservations.filter(present=True).order_by("pk")
+        for row in rows
     ]
+
+
+def _rule_sets() -> Prefetch[str]:
+    return Prefetch("rule_sets", RuleSet.objects.with_rules())
+
+
+def _inbound(rule_sets: Iterable[RuleSet]) -> Iterator[InboundSpec]:
+    """What these rule sets open, in the order of their rules."""
+    for rule_set in rule_sets:
+        for rule in rule_set.rules.all():
+            first, last = rule.span or (0, 0)
+            for cidr in rule.admitted:
+                if ":" not in cidr:
+                    yield InboundSpec(
+                        cidr=cidr,
+                        protocol=rule.protocol,  # type: ignore[arg-type]
+                        first_port=first,
+                        last_port=last,
+                    )
 
 
 def _forwards(network: Network) -> list[ForwardSpec]:

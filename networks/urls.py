@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from networks.views import forwards, hosts, networks
+from networks.views import firewall, forwards, hosts, networks
 
 urlpatterns = [
     path("networks/", networks.networks, name="networks"),
@@ -19,6 +19,29 @@ urlpatterns = [
         "reservations/<uuid:uuid>/delete/", networks.reservation_delete, name="reservation-delete"
     ),
     path("hosts/<uuid:uuid>/repairs/", hosts.repairs, name="host-repairs"),
+    path("networks/<uuid:uuid>/firewall/", firewall.network_firewall, name="network-firewall"),
+    path(
+        "reservations/<uuid:uuid>/firewall/",
+        firewall.reservation_firewall,
+        name="reservation-firewall",
+    ),
+    path("firewall/", firewall.firewall, name="firewall"),
+    path("firewall/rule-sets/new/", firewall.rule_set_new, name="rule-set-new"),
+    path("firewall/rule-sets/<uuid:uuid>/", firewall.rule_set, name="rule-set"),
+    path(
+        "firewall/rule-sets/<uuid:uuid>/rename/", firewall.rule_set_rename, name="rule-set-rename"
+    ),
+    path(
+        "firewall/rule-sets/<uuid:uuid>/delete/", firewall.rule_set_delete, name="rule-set-delete"
+    ),
+    path("firewall/rules/<uuid:uuid>/delete/", firewall.rule_delete, name="rule-delete"),
+    path("firewall/address-sets/new/", firewall.address_set_new, name="address-set-new"),
+    path("firewall/address-sets/<uuid:uuid>/", firewall.address_set, name="address-set"),
+    path(
+        "firewall/address-sets/<uuid:uuid>/delete/",
+        firewall.address_set_delete,
+        name="address-set-delete",
+    ),
     path("forwards/", forwards.forwards, name="forwards"),
     path("forwards/new/", forwards.new, name="forward-new"),
     path("forwards/<uuid:uuid>/", forwards.forward, name="forward"),

@@ -11,7 +11,15 @@ from kvmweb.api.views import NothingHere
 from kvmweb.hosts.api import PublicAddresses
 from kvmweb.jobs.api import Jobs
 from kvmweb.projects.api import Projects
-from networks.api import BulkForwards, Drifts, Hosts, Networks, Reservations
+from networks.api import (
+    AddressSets,
+    BulkForwards,
+    Drifts,
+    Hosts,
+    Networks,
+    Reservations,
+    RuleSets,
+)
 from vms.api import Images, Vms
 
 router = SimpleRouter(use_regex_path=False)
@@ -21,6 +29,8 @@ router.register("networks", Networks, "network")
 router.register("reservations", Reservations, "reservation")
 router.register("forwards", BulkForwards, "forward")
 router.register("drifts", Drifts, "drift")
+router.register("rule-sets", RuleSets, "rule-set")
+router.register("address-sets", AddressSets, "address-set")
 router.register("images", Images, "image")
 router.register("vms", Vms, "vm")
 router.register("jobs", Jobs, "job")

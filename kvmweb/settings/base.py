@@ -138,7 +138,11 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_PATCH": True,
-    "ENUM_NAME_OVERRIDES": {"JobStatus": "kvmweb.jobs.models.Status"},
+    "ENUM_NAME_OVERRIDES": {
+        "JobStatus": "kvmweb.jobs.models.Status",
+        "ForwardProtocol": "networks.models.Forward.Protocol",
+        "RuleProtocol": "networks.models.Rule.Protocol",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "kvmweb.api.schema.complete",

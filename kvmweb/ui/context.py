@@ -30,9 +30,16 @@ PLACES = (
     Place("vms", "VMs", "server-2", "vm"),
     Place("networks", "Networks", "network", "network"),
     Place("forwards", "Forwards", "arrows-right-left", "forward"),
+    Place("firewall", "Firewall", "shield-check", "firewall", first=False),
     Place("images", "Images", "photo", "image", first=False),
     Place("activity", "Activity", "activity", "activity", first=False),
 )
+_SECTIONS = {
+    "job": "activity",
+    "reservation": "network",
+    "rule": "firewall",
+    "address": "firewall",
+}
 OPERATORS_PLACES = (
     Place("hosts", "Hosts", "server", "host", first=False),
     Place("admin:index", "Admin", "shield", "admin", first=False),
@@ -60,4 +67,9 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 def _section(url_name: str | None) -> str:
     """`vm-new`, `vms` and `vm` all belong to the VMs."""
     word = (url_name or "").partition("-")[0]
-    return {"job": "activity", "reservation": "network"}.get(word) or word.rstrip("s")
+    return {
+        "job": "activity",
+        "reservation": "network",
+        "rule": "firewall",
+        "address": "firewall",
+    }.get(word) or word.rstrip("s")

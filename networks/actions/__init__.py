@@ -1,4 +1,4 @@
-"""What people ask of networks, reservations and forwards.
+"""What people ask of networks, reservations, forwards and the firewall of guests.
 
 Each action checks access, takes its locks in the order project, host, public address, network,
 validates, writes rows, and asks for a job, in one transaction. Nothing here talks to a host.
@@ -6,6 +6,16 @@ validates, writes rows, and asks for a job, in one transaction. Nothing here tal
 
 from networks.actions.bulk import add_forwards
 from networks.actions.drift import set_repairs
+from networks.actions.firewall import (
+    apply_to_network,
+    apply_to_reservation,
+    change_address_set,
+    change_rule_set,
+    create_address_set,
+    create_rule_set,
+    delete_address_set,
+    delete_rule_set,
+)
 from networks.actions.forwards import (
     add_forward,
     change_forward,
@@ -30,12 +40,20 @@ __all__ = [
     "add_forward",
     "add_forwards",
     "add_reservation",
+    "apply_to_network",
+    "apply_to_reservation",
+    "change_address_set",
     "change_forward",
+    "change_rule_set",
     "check_network",
+    "create_address_set",
     "create_network",
+    "create_rule_set",
+    "delete_address_set",
     "delete_forward",
     "delete_network",
     "delete_reservation",
+    "delete_rule_set",
     "lock_public_address",
     "new_network",
     "open_port",

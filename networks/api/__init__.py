@@ -2,7 +2,16 @@
 
 from networks.api.bulk import BulkForwards
 from networks.api.drift import Drifts, Hosts
+from networks.api.firewall import AddressSets, RuleSets
 from networks.api.networks import Networks
 from networks.api.reservations import Reservations
 
-__all__ = ["BulkForwards", "Drifts", "Hosts", "Networks", "Reservations"]
+__all__ = [
+    "AddressSets",
+    "BulkForwards",
+    "Drifts",
+    "Hosts",
+    "Networks",
+    "Reservations",
+    "RuleSets",
+]

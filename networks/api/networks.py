@@ -16,6 +16,7 @@ from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of
 from kvmweb.jobs.api import JobWithSteps, started
 from networks import actions
+from networks.api.firewall import AppliedRuleSets
 from networks.api.usage import NetworkUsageShown
 from networks.models import (
     Network,
@@ -104,3 +105,11 @@ class Networks(Resource):
         self.body(Nothing)
         actions.repair_network(actor_of(request), uuid)
         return self.accepted(self.displayed(uuid))
+
+    @takes(AppliedRuleSets, NetworkShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def firewall(self, request: Request, uuid: UUID) -> Response:
+        """Open all guests of a routed network to these rule sets, beside each guest's own."""
+        wanted = self.body(AppliedRuleSets)
+        return self.accepted(actions.apply_to_network(actor_of(request), uuid, **wanted))

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django_filters import rest_framework as filters
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,6 +16,7 @@ from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of
 from networks import actions
+from networks.api.firewall import AppliedRuleSets
 from networks.api.parts import PartShown
 from networks.models import (
     Reservation,
@@ -69,3 +71,11 @@ class Reservations(Resource):
     def destroy(self, request: Request, uuid: UUID) -> Response:
         """Give up an address that no VM uses, and the forwards that lead to it."""
         return self.accepted(actions.delete_reservation(actor_of(request), uuid))
+
+    @takes(AppliedRuleSets, ReservationShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def firewall(self, request: Request, uuid: UUID) -> Response:
+        """Open one guest to these rule sets, beside what its network opens."""
+        wanted = self.body(AppliedRuleSets)
+        return self.accepted(actions.apply_to_reservation(actor_of(request), uuid, **wanted))

@@ -1,6 +1,9 @@
-"""Networks, reservations (a MAC and address fixed in one), forwards, and the ports they claim."""
+"""Networks, reservations (a MAC and address fixed in one), forwards and the ports they claim, what
+these carried, and the firewall of guests.
+"""
 
 from networks.models.drift import Drift, DriftQuerySet
+from networks.models.firewall import AddressSet, Rule, RuleSet
 from networks.models.networks import Network, NetworkQuerySet
 from networks.models.parts import (
     Forward,
@@ -13,6 +16,7 @@ from networks.models.parts import (
 from networks.models.usage import ForwardUsage, NetworkUsage
 
 __all__ = [
+    "AddressSet",
     "Drift",
     "DriftQuerySet",
     "Forward",
@@ -25,4 +29,6 @@ __all__ = [
     "PortClaim",
     "Reservation",
     "ReservationQuerySet",
+    "Rule",
+    "RuleSet",
 ]

@@ -13,8 +13,11 @@ from django.utils import timezone
 
 from kvmweb.api.urls import router, urlpatterns
 from kvmweb.hosts.models import Host, PublicAddress
+from kvmweb.projects.actions import Actor
 from kvmweb.projects.models import Project
-from networks.models import Drift, Forward, Network, Reservation
+from networks.actions import create_address_set, create_rule_set
+from networks.inbound import RuleText
+from networks.models import AddressSet, Drift, Forward, Network, Reservation, RuleSet
 from tests.kvmweb.api.conftest import Program
 from vms.models import Image, Vm
 
@@ -27,6 +30,7 @@ READ = (200, 200, 404, 200, 401)
 CHANGE = (202, 403, 404, 202, 401)
 # What a body names and a stranger cannot see is wrong input, not a missing page.
 ADD = (202, 403, 400, 202, 401)
+MAKE = (201, 403, 400, 201, 401)
 OPEN = (200, 200, 200, 200, 200)
 
 
@@ -44,6 +48,8 @@ class World:
     reservation: Reservation
     forward: Forward
     drift: Drift
+    rule_set: RuleSet
+    address_set: AddressSet
 
     def uuid(self, kind: str) -> str:
         subject = {
@@ -54,6 +60,8 @@ class World:
             "forward": self.forward,
             "drift": self.drift,
             "image": self.image,
+            "rule-set": self.rule_set,
+            "address-set": self.address_set,
             "vm": self.vm,
             "job": self.network.job,
             "project": self.project,
@@ -99,6 +107,21 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "delete forward-detail": (CHANGE, nothing),
     "post forward-pause": (CHANGE, nothing),
     "post forward-resume": (CHANGE, nothing),
+    "post network-firewall": (CHANGE, lambda w: {"rule_sets": [w.uuid("rule-set")]}),
+    "post reservation-firewall": (CHANGE, lambda w: {"rule_sets": [w.uuid("rule-set")]}),
+    "get rule-set-list": (EVERYBODY, nothing),
+    "post rule-set-list": (MAKE, lambda w: {"name": "web", "project": str(w.project.uuid)}),
+    "get rule-set-detail": (READ, nothing),
+    "patch rule-set-detail": ((200, 403, 404, 200, 401), lambda _: {"rules": []}),
+    "delete rule-set-detail": ((204, 403, 404, 204, 401), nothing),
+    "get address-set-list": (EVERYBODY, nothing),
+    "post address-set-list": (
+        MAKE,
+        lambda w: {"name": "home", "networks": [], "project": str(w.project.uuid)},
+    ),
+    "get address-set-detail": (READ, nothing),
+    "patch address-set-detail": ((200, 403, 404, 200, 401), lambda _: {"networks": []}),
+    "delete address-set-detail": ((204, 403, 404, 204, 401), nothing),
     "get image-list": (EVERYBODY, nothing),
     "get image-detail": (EVERYBODY, nothing),
     "get vm-list": (EVERYBODY, nothing),
@@ -123,7 +146,16 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
 }
 PAGES = {"schema": OPEN, "docs": OPEN}
 # Lists of what belongs to a project; a stranger's are empty.
-OF_PROJECTS = ("network", "reservation", "forward", "drift", "vm", "job")
+OF_PROJECTS = (
+    "network",
+    "reservation",
+    "forward",
+    "drift",
+    "vm",
+    "job",
+    "rule-set",
+    "address-set",
+)
 
 
 def routes() -> Iterator[tuple[str, str, bool]]:
@@ -153,8 +185,21 @@ def world(
     network = reservation.network
     network.refresh_from_db()
     drift = Drift.objects.create(host=host, network=network, at=timezone.now())
+    rule_set = create_rule_set(Actor(alice), name="shop", rules=[RuleText("tcp", "80")])
+    office = create_address_set(Actor(alice), name="office", networks=["198.51.100.0/24"])
     return World(
-        users, project, host, public_address, image, vm, network, reservation, forward, drift
+        users,
+        project,
+        host,
+        public_address,
+        image,
+        vm,
+        network,
+        reservation,
+        forward,
+        drift,
+        rule_set,
+        office,
     )
 
 

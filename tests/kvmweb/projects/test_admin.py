@@ -21,8 +21,10 @@ from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.jobs.models import Job, JobEvent, Status
 from kvmweb.projects.actions import Actor, create_token
 from kvmweb.projects.models import ApiToken, AuditEvent, Membership, Project, Role
-from networks.actions import add_forward
+from networks.actions import add_forward, create_address_set, create_rule_set
+from networks.inbound import RuleText
 from networks.models import (
+    AddressSet,
     Drift,
     Forward,
     ForwardUsage,
@@ -30,6 +32,8 @@ from networks.models import (
     NetworkUsage,
     PortClaim,
     Reservation,
+    Rule,
+    RuleSet,
 )
 from tests.cast import finish_job
 from tests.refusals import rows
@@ -47,6 +51,9 @@ OURS: list[type[Model]] = [
     NetworkUsage,
     Drift,
     PortClaim,
+    AddressSet,
+    RuleSet,
+    Rule,
     Image,
     Vm,
     Disk,
@@ -79,6 +86,8 @@ def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
     NetworkUsage.objects.create(network=forward.network)
     network = forward.network
     Drift.objects.create(host=network.host, network=network, at=timezone.now())
+    office = create_address_set(Actor(alice), name="a", networks=["198.51.100.0/24"])
+    create_rule_set(Actor(alice), name="ra", rules=[RuleText("any", address_set=str(office.uuid))])
     KeptAnswer.objects.create(user=alice, key="k", request_digest="0" * 64, body={"a": 1})
 
 

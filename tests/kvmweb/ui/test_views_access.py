@@ -12,6 +12,8 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from kvmweb.hosts.models import Host
 from kvmweb.projects.actions import Actor, create_token
+from networks.actions import apply_to_network, create_address_set, create_rule_set
+from networks.inbound import RuleText
 from networks.models import Forward, Network
 from vms.models import Vm
 
@@ -79,6 +81,22 @@ DOORS = [
     Door("forward-resume", DO, "forward", "post"),
     Door("forward-delete", WRITE, "forward"),
     Door("forward-delete", DO, "forward", "post"),
+    Door("firewall", ALL),
+    Door("rule-set-new", ALL),
+    Door("rule-set-new", (302, 302, 302, 302), method="post", data={"name": "web"}),
+    Door("rule-set", READ, "rule-set"),
+    Door("rule-set", DO, "rule-set", "post", {"protocol": "tcp", "ports": "443"}),
+    Door("rule-set-rename", DO, "rule-set", "post", {"name": "other"}),
+    Door("rule-set-delete", (409, 403, 404, 409), "rule-set", "post"),
+    Door("rule-delete", DO, "rule", "post"),
+    Door("address-set-new", ALL),
+    Door("address-set", READ, "address-set"),
+    Door("address-set", DO, "address-set", "post", {"name": "office", "networks": "10.0.0.0/8"}),
+    Door("address-set-delete", (409, 403, 404, 409), "address-set", "post"),
+    Door("network-firewall", WRITE, "network"),
+    Door("network-firewall", DO, "network", "post"),
+    Door("reservation-firewall", WRITE, "reservation"),
+    Door("reservation-firewall", DO, "reservation", "post"),
     Door("activity", ALL),
     Door("jobs-running", ALL),
     Door("job", READ, "job"),
@@ -112,7 +130,14 @@ def test_every_page_is_listed() -> None:
 @pytest.fixture
 def uuids(vm: Vm, network: Network, forward: Forward, host: Host, alice: User) -> dict[str, str]:
     token, _ = create_token(Actor(alice), name="script")
+    office = create_address_set(Actor(alice), name="office", networks=["198.51.100.0/24"])
+    web = RuleText("tcp", "80", address_set=str(office.uuid))
+    rule_set = create_rule_set(Actor(alice), name="shop", rules=[web])
+    apply_to_network(Actor(alice), network.uuid, rule_sets=[rule_set.uuid])
     things = {
+        "rule-set": rule_set,
+        "rule": rule_set.rules.get(),
+        "address-set": office,
         "vm": vm,
         "network": network,
         "forward": forward,
