@@ -113,13 +113,13 @@ class Namespace:
     def tcp_server(self, port: int, address: str = "") -> None:
         """Answers each connection with the caller's address, then repeats what it is sent."""
         with self.entered():
-            server = socket.create_server((address, port))
+            server = socket.create_server((address, port), family=_family(address))
         self._serve(server, _accept)
 
     def udp_server(self, port: int, address: str = "") -> None:
         """Answers each datagram with the caller's address."""
         with self.entered():
-            server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            server = socket.socket(_family(address), socket.SOCK_DGRAM)
             server.bind((address, port))
         self._serve(server, _answer)
 
@@ -168,11 +168,13 @@ class Namespace:
 
     def ask_udp(self, address: str, port: int, timeout: float = DEADLINE) -> str:
         """The address a `udp_server` saw; asks again every 200 ms, for neighbours to be found."""
-        with self.udp_socket() as client:
+        with self.udp_socket(_family(address)) as client:
             return ask(client, address, port, timeout)
 
     def pings(self, address: str, timeout: float = 1.0) -> bool:
         """Whether an ICMP echo request is answered (RFC 792)."""
+        if ":" in address:
+            return self._pings6(address, timeout)
         with self.entered():
             icmp = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
         with icmp:
@@ -184,10 +186,27 @@ class Namespace:
             except OSError:
                 return False
 
-    def udp_socket(self) -> socket.socket:
+    def _pings6(self, address: str, timeout: float) -> bool:
+        """The same by ICMPv6 (RFC 4443); the kernel does the checksum."""
+        with self.entered():
+            icmp = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+        until = time.monotonic() + timeout
+        with icmp:
+            icmp.sendto(bytes.fromhex("800000006b770001"), (address, 0))
+            while (left := until - time.monotonic()) > 0:
+                icmp.settimeout(left)
+                try:
+                    answer = icmp.recv(100)
+                except OSError:
+                    return False
+                if answer[0] == 129 and answer[4:8] == b"kw\0\1":
+                    return True
+        return False
+
+    def udp_socket(self, family: int = socket.AF_INET) -> socket.socket:
         """A UDP socket of the namespace."""
         with self.entered():
-            return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            return socket.socket(family, socket.SOCK_DGRAM)
 
     def packets(self, interface: str) -> socket.socket:
         """A raw socket that sends and receives whole frames on an interface."""
@@ -224,6 +243,10 @@ def ask(client: socket.socket, address: str, port: int, timeout: float = DEADLIN
         except OSError:
             continue
     return ""
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def veth(left: Namespace, name: str, right: Namespace, peer: str, mac: str = "") -> None:

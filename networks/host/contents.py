@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import NamedTuple
 
+from kvmweb.core.ipv6 import LINK_LOCAL, interface_address
 from networks.host.elements import DOORS, PROTOCOLS, SOURCE_SETS, Element, Field
 from networks.host.listed import egress_elements, inbound_elements
 from networks.host.proxy import PORTS
@@ -37,13 +38,19 @@ def elements(spec: NetworkSpec) -> frozenset[Element]:
 
 
 def host_elements(
-    uplinks: Iterable[str], closed: Iterable[str], proxied: Iterable[str] = ()
+    uplinks: Iterable[str],
+    closed: Iterable[str],
+    proxied: Iterable[str] = (),
+    *,
+    shut: bool = False,
 ) -> frozenset[Element]:
-    """The elements of the host as a whole; `proxied` are addresses that host names share."""
+    """The elements of the host as a whole; `proxied` are addresses that host names share, `shut`
+    is about IPv6."""
     return frozenset(
         [Element("inet", "uplinks", (name,)) for name in uplinks]
         + [Element("inet", "closed", (name,)) for name in closed]
         + [Element("inet", PROXIED, (address, port)) for address in proxied for port in PORTS]
+        + ([Element("inet", "shut", ("ipv6",))] if shut else [])
     )
 
 
@@ -61,16 +68,28 @@ def _network_elements(spec: NetworkSpec) -> list[Element]:
         found.append(Element("inet", "egress", (bridge,), (), bridge))
     else:
         found += egress_elements(bridge, spec.egress)
+    found += _sources6(spec)
     if spec.mode == "routed":
         return [*found, Element("inet", "routed", (bridge,), (), bridge)]
     return [*found, *_sources(spec)]
+
+
+def _sources6(spec: NetworkSpec) -> list[Element]:
+    bridge = spec.bridge
+    if spec.ipv6 == "off":
+        return []
+    if spec.ipv6 == "routed":
+        return [Element("inet", "routed6", (bridge,), (), bridge)]
+    if spec.source_address6 is None:
+        return [Element("inet", "masq6", (bridge,), (), bridge)]
+    return [Element("inet", "snat6", (bridge,), (str(IPv6Address(spec.source_address6)),), bridge)]
 
 
 def _sources(spec: NetworkSpec) -> list[Element]:
     """A pool has an element per guest, and one for an address that nobody has reserved. A forward
     that has its guest leave by the public address comes before both."""
     bridge = spec.bridge
-    chosen = dict(own_sources(spec))
+    chosen = {guest: public for guest, public in own_sources(spec).items() if ":" not in guest}
     source = spec.source_address
     if spec.source_pool:
         pooled = {r.address: _of_pool(spec, r.address) for r in spec.reservations}
@@ -112,6 +131,8 @@ def _reservation_elements(spec: NetworkSpec, reservation: ReservationSpec) -> li
         found += inbound_elements(spec.bridge, reservation.address, rules)
     if spec.guests_apart:
         found.append(Element("bridge", "apart", (reservation.port,), (), spec.bridge))
+    if spec.ipv6 != "off" and reservation.address6:
+        found += _own6(spec.bridge, reservation.port, mac, reservation.address6)
     return found
 
 
@@ -127,6 +148,7 @@ def doors(forward: ForwardSpec) -> Iterator[Door]:
     """A range that keeps the port is one door, one that shifts it a door for each port: the kernel
     does not keep a shift (`dnat to address:first-last` picks any of them)."""
     public, first = forward.public_address, forward.public_port
+    name = "fwd6" if ":" in public else "fwd4"
     if forward.protocol == "all":
         yield Door("whole4", (public,), (forward.address,))
     elif forward.ports > 1 and forward.port == first:
@@ -136,7 +158,16 @@ def doors(forward: ForwardSpec) -> Iterator[Door]:
     else:
         for at in range(forward.ports):
             place = public, forward.protocol, first + at
-            yield Door("fwd4", place, (forward.address, forward.port + at))
+            yield Door(name, place, (forward.address, forward.port + at))
+
+
+def _own6(bridge: str, port: str, mac: str, address: str) -> list[Element]:
+    addresses = (str(IPv6Address(address)), str(interface_address(LINK_LOCAL, mac)))
+    return [
+        Element("bridge", name, (port, mac, each), (), bridge)
+        for name in ("own6", "own_nd")
+        for each in addresses
+    ]
 
 
 def _forward_elements(spec: NetworkSpec, forward: ForwardSpec) -> list[Element]:

@@ -8,6 +8,8 @@ into our tables by hand.
 
 In an interval set a field is a range, written "low-high"; names of interfaces stay exact there.
 
+`nd_target` is an IPv6 address too, but at a place of a packet that nft 1.0.6 has no name for.
+
 Keys of several fields are padded to four bytes each; numbers of ports are big-endian, marks are in
 the order of the machine (nft(8), "SETS"; include/uapi/linux/netfilter/nf_tables.h).
 """
@@ -20,16 +22,31 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias, assert_never
 
 Family = Literal["inet", "bridge"]
-FieldType = Literal["ipv4_addr", "inet_proto", "inet_service", "mark", "ifname", "ether_addr"]
+FieldType = Literal[
+    "ipv4_addr",
+    "ipv6_addr",
+    "nd_target",
+    "nf_proto",
+    "inet_proto",
+    "inet_service",
+    "mark",
+    "ifname",
+    "ether_addr",
+]
 Limit = Literal["connections", "rate"]
 Field: TypeAlias = str | int
 
 TABLE = "kvmweb"
 PROTOCOLS = {"tcp": 6, "udp": 17}
 _PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
+_FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
+_FAMILY_NAMES: dict[int, str] = {number: name for name, number in _FAMILIES.items()}
 _IFNAMSIZ = 16
 _SIZES: dict[FieldType, int] = {
     "ipv4_addr": 4,
+    "ipv6_addr": 16,
+    "nd_target": 16,
+    "nf_proto": 1,
     "inet_proto": 1,
     "inet_service": 2,
     "mark": 4,
@@ -79,7 +96,12 @@ class Element(NamedTuple):
 # Where a packet from outside is led, each with a map of the same keys to the forward's number:
 # single ports, ranges that keep the port, whole addresses. The port is the first field of a range,
 # because a set of intervals is only as quick as its first field is selective.
-DOORS: dict[str, str] = {"fwd4": "fwd4id", "rng4": "rng4id", "whole4": "whole4id"}
+DOORS: dict[str, str] = {
+    "fwd4": "fwd4id",
+    "rng4": "rng4id",
+    "whole4": "whole4id",
+    "fwd6": "fwd6id",
+}
 
 # Allowed sources lie in hash sets, one per length of prefix that is a multiple of four: any prefix
 # is at most eight of these, and no set of intervals has to be searched or rebuilt for a change.
@@ -98,6 +120,10 @@ SETS: dict[tuple[Family, str], SetType] = {
     ),
     ("inet", "whole4"): SetType(("ipv4_addr",), ("ipv4_addr",)),
     ("inet", "whole4id"): SetType(("ipv4_addr",), ("mark",)),
+    ("inet", "fwd6"): SetType(
+        ("ipv6_addr", "inet_proto", "inet_service"), ("ipv6_addr", "inet_service")
+    ),
+    ("inet", "fwd6id"): SetType(("ipv6_addr", "inet_proto", "inet_service"), ("mark",)),
     ("inet", "acct_in"): SetType(("mark",), counter=True),
     ("inet", "acct_out"): SetType(("mark",), counter=True),
     ("inet", "max_conn"): SetType(("mark",), limit="connections"),
@@ -108,6 +134,8 @@ SETS: dict[tuple[Family, str], SetType] = {
     ("inet", "acct_new"): SetType(("mark",), counter=True),
     ("inet", "snat4"): SetType(("ifname",), ("ipv4_addr",)),
     ("inet", "masq"): SetType(("ifname",)),
+    ("inet", "snat6"): SetType(("ifname",), ("ipv6_addr",)),
+    ("inet", "masq6"): SetType(("ifname",)),
     ("inet", "egress"): SetType(("ifname",)),
     ("inet", "snat_pool"): SetType(("ifname", "ipv4_addr"), ("ipv4_addr",)),
     ("inet", "egress_all"): SetType(("ifname", "inet_proto", "ipv4_addr"), interval=True),
@@ -119,13 +147,17 @@ SETS: dict[tuple[Family, str], SetType] = {
         ("ipv4_addr", "inet_proto", "inet_service", "ipv4_addr"), interval=True
     ),
     ("inet", "routed"): SetType(("ifname",)),
+    ("inet", "routed6"): SetType(("ifname",)),
     ("inet", "pairs"): SetType(("ifname", "ifname")),
     ("inet", "settled"): SetType(("ifname",)),
     ("inet", "dns"): SetType(("ifname",)),
     ("inet", "uplinks"): SetType(("ifname",)),
     ("inet", "proxied"): SetType(("ipv4_addr", "inet_service")),
     ("inet", "closed"): SetType(("ifname",)),
+    ("inet", "shut"): SetType(("nf_proto",)),
     ("bridge", "own4"): SetType(("ifname", "ether_addr", "ipv4_addr")),
+    ("bridge", "own6"): SetType(("ifname", "ether_addr", "ipv6_addr")),
+    ("bridge", "own_nd"): SetType(("ifname", "ether_addr", "nd_target")),
     ("bridge", "own_mac"): SetType(("ifname", "ether_addr")),
     ("bridge", "apart"): SetType(("ifname",)),
 }
@@ -184,6 +216,10 @@ def _pack_field(kind: FieldType, field: Field) -> bytes:
     match kind:
         case "ipv4_addr":
             return socket.inet_pton(socket.AF_INET, str(field))
+        case "ipv6_addr" | "nd_target":
+            return socket.inet_pton(socket.AF_INET6, str(field))
+        case "nf_proto":
+            return bytes([_FAMILIES[str(field)]])
         case "inet_proto":
             return bytes([PROTOCOLS[str(field)] if str(field) in PROTOCOLS else int(field)])
         case "inet_service":
@@ -202,6 +238,10 @@ def _unpack_field(kind: FieldType, data: bytes) -> Field:
     match kind:
         case "ipv4_addr":
             return socket.inet_ntop(socket.AF_INET, data)
+        case "ipv6_addr" | "nd_target":
+            return socket.inet_ntop(socket.AF_INET6, data)
+        case "nf_proto":
+            return _FAMILY_NAMES.get(data[0], data[0])
         case "inet_proto":
             return _PROTOCOL_NAMES.get(data[0], data[0])
         case "inet_service":

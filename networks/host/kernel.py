@@ -27,6 +27,7 @@ from networks.host.ops import (
     CreateBridge,
     DeleteBridge,
     EnableForwarding,
+    EnableForwarding6,
     EndFlows,
     LoadSkeleton,
     Op,
@@ -55,6 +56,7 @@ from networks.host.proxy import (
 from networks.host.spec import NetworkSpec
 from networks.host.state import (
     BRIDGE_SYSCTLS,
+    BRIDGE_SYSCTLS6,
     BridgeFilter,
     BridgeState,
     NetworkState,
@@ -100,6 +102,8 @@ class HostKernel:
             skeleton=tables.skeleton,
             uplinks=self._uplink_states(addresses),
             router=self.sysctls.is_router(),
+            router6=self.sysctls.is_router6(),
+            router6_ours=self.sysctls.routes6_for_us(),
             elements=tables.of("", spec.bridge),
             loose_ports=self.links.loose(ports, link),
             narrow_ports=self.links.narrow(ports, spec.mtu),
@@ -136,6 +140,8 @@ class HostKernel:
                 self.links.bring_up(op.bridge)
             case EnableForwarding():
                 self.sysctls.enable_forwarding(op.interface)
+            case EnableForwarding6():
+                self.sysctls.enable_forwarding6()
             case PassBridged():
                 self.sysctls.pass_bridged()
             case EndFlows():
@@ -189,7 +195,8 @@ class HostKernel:
         self.firewall.delete()
 
     def _bridge(self, name: str, link: Link, addresses: list[Address]) -> BridgeState:
-        values = {key: self.sysctls.read(name, key) for key, _ in BRIDGE_SYSCTLS}
+        keys = dict((*BRIDGE_SYSCTLS, *BRIDGE_SYSCTLS6))
+        values = {key: self.sysctls.read(name, key) for key in keys}
         return BridgeState(
             mac=link.mac,
             mtu=link.mtu,
@@ -203,7 +210,13 @@ class HostKernel:
         names = self._uplinks or self.surroundings.uplinks()
         ours = self.sysctls.changed()
         return tuple(
-            UplinkState(name, self.sysctls.forwards(name), name in ours, _primary(name, addresses))
+            UplinkState(
+                name,
+                self.sysctls.forwards(name),
+                name in ours,
+                _primary(name, addresses),
+                self.sysctls.is_deaf(name),
+            )
             for name in names
             if not name.startswith(BRIDGE_PREFIX) and self.sysctls.exists(name)
         )
@@ -223,9 +236,12 @@ class HostKernel:
 
 
 def _primary(interface: str, addresses: list[Address]) -> frozenset[str]:
-    """Masquerading never takes a secondary address (inet_select_addr, net/ipv4/devinet.c)."""
+    """Masquerading never takes a secondary address (inet_select_addr, net/ipv4/devinet.c); among
+    those of IPv6, where the flag means a temporary one, it may choose any."""
     return frozenset(
-        each.address for each in addresses if each.interface == interface and not each.secondary
+        each.address
+        for each in addresses
+        if each.interface == interface and not (each.secondary and ":" not in each.address)
     )
 
 
@@ -234,5 +250,7 @@ def _of_others(bridge: str, addresses: list[Address]) -> frozenset[str]:
     return frozenset(
         each.subnet
         for each in addresses
-        if each.interface.startswith(BRIDGE_PREFIX) and each.interface != bridge
+        if each.interface.startswith(BRIDGE_PREFIX)
+        and each.interface != bridge
+        and not each.network.is_link_local
     )

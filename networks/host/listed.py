@@ -7,7 +7,7 @@ write lists that overlap. So the list is cut along its addresses into ranges tha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 from itertools import pairwise
 
 from networks.host.elements import Element
@@ -56,10 +56,12 @@ def inbound_elements(bridge: str, address: str, rules: Iterable[InboundSpec]) ->
     return listed_elements(("open_all", "open_ports"), f"{address}-{address}", rules, bridge)
 
 
-def permits(rules: Iterable[ListedSpec], protocol: int, address: IPv4Address, port: int) -> bool:
+def permits(
+    rules: Iterable[ListedSpec], protocol: int, address: IPv4Address | IPv6Address, port: int
+) -> bool:
     """Whether a connection to (or from) this address is listed."""
     return any(
-        address in IPv4Network(rule.cidr)
+        address in ip_network(rule.cidr)
         and rule.protocol in ("any", _name(protocol))
         and (_is_whole(rule) or rule.first_port <= port <= rule.last_port)
         for rule in rules

@@ -15,6 +15,10 @@ _LISTED = 3
 _SETTINGS = {
     ("ipv6/disable_ipv6", "1"): "Switched IPv6 off on bridge {}",
     ("ipv6/accept_ra", "0"): "Made bridge {} ignore what routers announce",
+    ("ipv6/addr_gen_mode", "1"): "Let bridge {} make up no addresses",
+    ("ipv6/accept_dad", "0"): "Let bridge {} use its IPv6 addresses at once",
+    ("ipv6/disable_ipv6", "0"): "Switched IPv6 on on bridge {}",
+    ("ipv6/forwarding", "1"): "Let bridge {} pass on IPv6 packets of guests",
     ("ipv4/forwarding", "1"): "Let bridge {} pass on packets of guests",
 }
 
@@ -111,6 +115,16 @@ class EnableForwarding:
     @property
     def sentence(self) -> str:
         return f"Let uplink {self.interface} pass on packets of guests"
+
+
+@dataclass(frozen=True, slots=True)
+class EnableForwarding6:
+    """Let the host forward IPv6 and go on listening to routers; former settings are written down
+    first."""
+
+    @property
+    def sentence(self) -> str:
+        return "Let the host pass on IPv6 packets of guests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +315,7 @@ Op: TypeAlias = (
     | RemoveAddress
     | BringUp
     | EnableForwarding
+    | EnableForwarding6
     | PassBridged
     | ChangeElements
     | EndFlows
@@ -334,7 +349,11 @@ def _door(element: Element) -> str:
         word = "UDP" if kind.startswith(f"{PROTOCOLS['udp']}-") else "TCP"
         return f"{word} {place.partition('-')[0]}:{ports} to {element.value[0]}"
     (public, protocol, port), (address, target) = element.key, element.value
-    return f"{str(protocol).upper()} {public}:{port} to {address}:{target}"
+    return f"{str(protocol).upper()} {_end(public, port)} to {_end(address, target)}"
+
+
+def _end(address: object, port: object) -> str:
+    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
 
 
 def _sources(elements: frozenset[Element]) -> str:
@@ -342,9 +361,9 @@ def _sources(elements: frozenset[Element]) -> str:
     if pool:
         return f"Guests go out as {', '.join(sorted(pool))}"
     for element in elements:
-        if element.name == "snat4":
+        if element.name in {"snat4", "snat6"}:
             return f"Guests of bridge {element.key[0]} go out as {element.value[0]}"
-        if element.name == "masq":
+        if element.name in {"masq", "masq6"}:
             return f"Guests of bridge {element.key[0]} go out with the address of the host"
     return ""
 

@@ -7,10 +7,11 @@ then links. How connections that have to be ended survive a crash is told in `ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Network, ip_interface
 
+from kvmweb.core.ipv6 import GATEWAY_LINK_LOCAL, SUBNET_PREFIX
 from networks.host.allowed import Judge
 from networks.host.contents import PROXIED, allowed_sources, elements, host_elements
 from networks.host.dhcp_files import dhcp_files
@@ -25,6 +26,7 @@ from networks.host.ops import (
     DeleteBridge,
     Destination,
     EnableForwarding,
+    EnableForwarding6,
     EndFlows,
     LoadSkeleton,
     Op,
@@ -44,13 +46,14 @@ from networks.host.ops import (
 from networks.host.proxy import addresses, proxy_plan
 from networks.host.ruleset import MARKERS
 from networks.host.spec import NetworkSpec
-from networks.host.state import BRIDGE_SYSCTLS, BridgeState, NetworkState
+from networks.host.state import BRIDGE_SYSCTLS, BRIDGE_SYSCTLS6, BridgeState, NetworkState
 from networks.host.zone_file import zone_file
 
 _WAYS = frozenset(
     {
         *("egress", "egress_all", "egress_ports", "routed", "pairs", "open_all", "open_ports"),
         *("snat4", "masq", "snat_pool"),
+        *("snat6", "masq6", "routed6"),
     }
 )
 _GIVING = frozenset({"snat_pool", "open_all", "open_ports"})
@@ -67,19 +70,35 @@ def gateway(spec: NetworkSpec) -> str:
     return f"{spec.gateway}/{IPv4Network(spec.subnet).prefixlen}"
 
 
+def bridge_addresses(spec: NetworkSpec) -> frozenset[str]:
+    """All addresses of the bridge in CIDR notation."""
+    if spec.ipv6 == "off":
+        return frozenset([gateway(spec)])
+    return frozenset([gateway(spec), gateway6(spec), f"{GATEWAY_LINK_LOCAL}/{SUBNET_PREFIX}"])
+
+
+def gateway6(spec: NetworkSpec) -> str:
+    """The IPv6 address of the bridge in CIDR notation."""
+    return f"{spec.gateway6}/{SUBNET_PREFIX}"
+
+
 def _present(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
     if not state.skeleton:
         yield LoadSkeleton()
     yield from _bridge(spec, state.bridge)
     uplinks = [uplink.name for uplink in state.uplinks]
     places = addresses(spec, state.proxy)
-    wanted = elements(spec) | host_elements(uplinks, state.closed, places)
+    switch6 = spec.ipv6 != "off" and not state.router6
+    shut = switch6 or state.router6_ours
+    wanted = elements(spec) | host_elements(uplinks, state.closed, places, shut=shut)
     yield from _elements(spec, state, wanted)
     if state.bridge_filter == "on":
         yield PassBridged()
     for uplink in state.uplinks:
         if not uplink.forwarding:
             yield EnableForwarding(uplink.name)
+    if switch6 or (state.router6_ours and any(uplink.deaf for uplink in state.uplinks)):
+        yield EnableForwarding6()
     for port in sorted(state.loose_ports):
         yield AttachPort(port, spec.bridge)
     for port in sorted(state.narrow_ports):
@@ -105,15 +124,15 @@ def _bridge(spec: NetworkSpec, bridge: BridgeState | None) -> Iterator[Op]:
         yield CreateBridge(spec.bridge, spec.bridge_mac, spec.mtu)
     elif not _as_fixed(spec, bridge):
         yield SetBridge(spec.bridge, spec.bridge_mac, spec.mtu)
-    sysctls = dict(BRIDGE_SYSCTLS) if bridge is None else dict(bridge.sysctls)
-    for key, value in BRIDGE_SYSCTLS:
-        if bridge is None or sysctls.get(key, value) != value:
+    there = {} if bridge is None else dict(bridge.sysctls)
+    for key, value in BRIDGE_SYSCTLS if spec.ipv6 == "off" else BRIDGE_SYSCTLS6:
+        if bridge is None or there.get(key, value) != value:
             yield SetSysctl(spec.bridge, key, value)
-    addresses = bridge.addresses if bridge else frozenset()
-    for address in sorted(addresses - {gateway(spec)}):
+    present = bridge.addresses if bridge else frozenset()
+    for address in sorted(present - bridge_addresses(spec)):
         yield RemoveAddress(spec.bridge, address)
-    if gateway(spec) not in addresses:
-        yield AddAddress(spec.bridge, gateway(spec))
+    for address in sorted(bridge_addresses(spec) - present):
+        yield AddAddress(spec.bridge, address)
     if bridge is None or not bridge.up:
         yield BringUp(spec.bridge)
 
@@ -168,17 +187,19 @@ def _flows(
     extra: frozenset[Element],
 ) -> _Flows:
     numbers = _numbers_to_end(state, missing, extra)
-    moved = state.bridge is not None and _is_moved(spec, state.bridge, extra)
-    judged = state.bridge is not None and not moved and _is_judged(spec, missing, extra)
+    subnets = _moved(spec, state.bridge, extra) if state.bridge is not None else frozenset()
+    whole = not spec.present or spec.subnet in subnets
+    judged = state.bridge is not None and not whole and _is_judged(spec, missing, extra)
     narrowed = _narrowed(state, missing, extra) - numbers
     ends = EndFlows(
         numbers=numbers,
         narrowed=_allowed(spec, narrowed),
         destinations=_destinations(state, missing, numbers),
-        subnets=_subnets(spec, state) if moved else frozenset(),
+        subnets=subnets,
         judge=_judge(spec, state) if judged else None,
     )
-    return _Flows(numbers, narrowed, moved or judged, (ends,) if ends != EndFlows() else ())
+    ended = bool(subnets) or judged
+    return _Flows(numbers, narrowed, ended, (ends,) if ends != EndFlows() else ())
 
 
 def _numbers_to_end(
@@ -213,12 +234,20 @@ def _allowed(spec: NetworkSpec, numbers: frozenset[int]) -> frozenset[Allowed]:
     )
 
 
-def _is_moved(spec: NetworkSpec, bridge: BridgeState, extra: frozenset[Element]) -> bool:
-    """Whether no connection of the network's guests is as it was: they get other addresses, or the
-    network goes."""
+def _moved(spec: NetworkSpec, bridge: BridgeState, extra: frozenset[Element]) -> frozenset[str]:
+    """The subnets in which no connection is as it was: guests get other addresses, or the network
+    goes. Nobody has connections by addresses of the link alone that were translated."""
     if spec.present:
-        return bridge.addresses != {gateway(spec)}
-    return any(element.owner == spec.bridge for element in extra)
+        gone = bridge.addresses - bridge_addresses(spec)
+        return _subnets(gone | ({gateway(spec)} - bridge.addresses))
+    if any(element.owner == spec.bridge for element in extra):
+        return _subnets(bridge.addresses) | {each for each in (spec.subnet, spec.subnet6) if each}
+    return frozenset()
+
+
+def _subnets(cidrs: Iterable[str]) -> frozenset[str]:
+    found = [ip_interface(cidr).network for cidr in cidrs]
+    return frozenset(str(network) for network in found if not network.is_link_local)
 
 
 def _is_judged(spec: NetworkSpec, missing: frozenset[Element], extra: frozenset[Element]) -> bool:
@@ -256,17 +285,11 @@ def _destination(name: str, key: tuple[Field, ...]) -> Destination:
     """What the clients of a door send to."""
     if name == DOORS["whole4"]:
         return Destination("udp", str(key[0]), 1, 65535)
-    if name == DOORS["fwd4"]:
+    if name in {DOORS["fwd4"], DOORS["fwd6"]}:
         return Destination(str(key[1]), str(key[0]), int(key[2]), int(key[2]))
     (first, last), (address, _), (protocol, _) = (str(field).split("-") for field in key)
     word = "udp" if int(protocol) == PROTOCOLS["udp"] else "tcp"
     return Destination(word, address, int(first), int(last))
-
-
-def _subnets(spec: NetworkSpec, state: NetworkState) -> frozenset[str]:
-    addresses = state.bridge.addresses if state.bridge else frozenset()
-    found = {str(IPv4Interface(address).network) for address in addresses}
-    return frozenset(found | ({spec.subnet} if spec.subnet else set()))
 
 
 def _names(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from kvmweb.core.errors import HostError
 from kvmweb.core.names import BRIDGE_PREFIX, PORT_PREFIX
@@ -21,7 +21,7 @@ _PORT = re.compile(rf"{PORT_PREFIX}[0-9a-z]{{1,12}}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
 _HOSTNAME = re.compile(r"[0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?", re.IGNORECASE)
 NAMES = "names"
-_EVERY = "0.0.0.0"  # noqa: S104
+_EVERY, _EVERY6 = "0.0.0.0", "::"  # noqa: S104
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,22 @@ def check_subnet(
     for resolver in resolvers:
         if IPv4Address(resolver) in subnet:
             raise _overlap(spec.subnet, f"the name server {resolver} of the host")
+
+
+def check_subnet6(spec: NetworkSpec, addresses: Iterable[Address], routes: Iterable[Route]) -> None:
+    """The same for the IPv6 prefix. One that is routed to the host may be a part of what the host
+    knows by a wider route."""
+    subnet = IPv6Network(spec.subnet6)
+    taken = [(address.network, address.interface) for address in addresses]
+    taken += [(route.network, route.interface) for route in routes if route.network.prefixlen > 1]
+    for network, interface in taken:
+        wider = spec.ipv6 == "routed" and network.prefixlen < subnet.prefixlen
+        if interface != spec.bridge and network.overlaps(subnet) and not wider:
+            raise _overlap(
+                spec.subnet6,
+                f"{network}, which the host reaches through {interface}",
+                field="ipv6_subnet",
+            )
 
 
 def ports_in_use(
@@ -123,7 +139,8 @@ def hidden_by(
     """A service of the host that the forward would hide. What listens everywhere is not hidden by
     1:1 NAT of one more address, which takes that address from the host anyway."""
     whole = forward.protocol == "all"
-    everywhere = {_EVERY} if forward.public_address in own and not whole else set()
+    every = _EVERY6 if ":" in forward.public_address else _EVERY
+    everywhere = {every} if forward.public_address in own and not whole else set()
     places = {forward.public_address} | everywhere
     ports = range(forward.public_port, forward.public_port + forward.ports)
     found = (
@@ -135,10 +152,10 @@ def hidden_by(
     return min(found, default=None, key=lambda listener: (listener.port, listener.protocol))
 
 
-def _overlap(subnet: str, what: str) -> HostError:
+def _overlap(subnet: str, what: str, field: str = "ipv4_subnet") -> HostError:
     return HostError(
         f"The subnet {subnet} overlaps {what}.",
-        field="ipv4_subnet",
+        field=field,
         code="subnet_overlaps_route",
         remedy="Choose a subnet that the host does not use, or remove that route from the host.",
     )

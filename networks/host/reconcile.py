@@ -28,7 +28,7 @@ from networks.host.elements import DOORS, Element
 from networks.host.kernel import HostKernel
 from networks.host.ops import ChangeElements, LoadSkeleton, Op
 from networks.host.owner import Owner
-from networks.host.plan import gateway, plan
+from networks.host.plan import gateway, gateway6, plan
 from networks.host.preflight import Refusal
 from networks.host.proxy_preflight import check_names, names_in_the_way
 from networks.host.spec import NetworkSpec
@@ -193,6 +193,8 @@ class NetworkReconciler:
         addresses = self._kernel().surroundings.addresses()
         if state.bridge is None or gateway(spec) not in state.bridge.addresses:
             preflight.check_subnet(spec, addresses, hostfacts.routes(), state.resolvers)
+        if spec.ipv6 != "off":
+            self._preflight6(spec, state)
         if not state.dhcp_running and not dhcp.is_installed():
             raise dhcp.missing()
         listeners = hostfacts.listeners()
@@ -201,6 +203,17 @@ class NetworkReconciler:
         return refused | names_in_the_way(
             spec, state.proxy, addresses, listeners, installed=haproxy.is_installed()
         )
+
+    def _preflight6(self, spec: NetworkSpec, state: NetworkState) -> None:
+        if not self._kernel().sysctls.has_ipv6():
+            raise HostError(
+                "The kernel of the host has no IPv6.",
+                field="ipv6",
+                code="no_ipv6",
+                remedy="Switch IPv6 off for this network, or start the kernel with it.",
+            )
+        if state.bridge is None or gateway6(spec) not in state.bridge.addresses:
+            preflight.check_subnet6(spec, hostfacts.addresses6(), hostfacts.routes6())
 
     def _perform(self, spec: NetworkSpec, op: Op, report: Report) -> Refusals:
         key = _key(spec, op)
@@ -330,6 +343,7 @@ def _observed(spec: NetworkSpec, refused: dict[str, Refusal]) -> dict[str, objec
         "present": True,
         "bridge": spec.bridge,
         "address": gateway(spec),
+        "address6": "" if spec.ipv6 == "off" else gateway6(spec),
         "refused": {of: refusal.code for of, refusal in refused.items()},
         "obstacles": [
             f"The chain {found.chain} drops forwarded packets. {found.remedy}"

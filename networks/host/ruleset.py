@@ -13,7 +13,8 @@ The ct mark of a connection is the number of its forward, 0 is none. Some sets a
 - `acct_new` counts the connections of a forward where its first packet is translated at the
   latest: what somebody refused on the way here is not one. It is no marker, and stays.
 - `closed` holds the uplinks that forward only because we switched it on: what comes in there and
-  is not for a network of ours is dropped, so the host does not become an open router.
+  is not for a network of ours is dropped, so the host does not become an open router. IPv6 can only
+  be forwarded everywhere or nowhere: `shut` holds it while that was our doing.
 
 Two networks reach each other only while both are in `pairs` with the other: each owns its half, so
 what either takes back is gone. A guest whose network has no free way out (`egress`) may send to
@@ -27,12 +28,16 @@ what a relay would say is dropped. A forged message with a checksum loses its ch
 is dropped by the host. `dhcp_rate` is filled by packets alone: a guest asks ten times a second.
 `dns_rate` likewise: one name server serves all tenants, and a guest asks it 500 times a second at
 most. Only bridges in `dns` are served, so that no other name server of the host is ever reached.
+
+IPv6 guests make their addresses themselves (see `kvmweb.core.ipv6`) and may use those alone, on the
+link as well: `own6` judges what they send from, `own_nd` what they say of themselves to neighbours.
+There is no DHCPv6: to learn who asks, dnsmasq would wait for that guest and leave all others alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Address
 
 from networks.host.elements import (
     SETS,
@@ -77,6 +82,18 @@ _LISTED_PORT = (
 _OPEN_PORT = "ip daddr . meta l4proto . th dport . ip saddr @open_ports"
 _DNS_LIMIT = "limit rate over 500/second burst 1000 packets"
 _DNS_RATE = "{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 10s; }"
+_TOO_OFTEN = "update @dhcp_rate { iifname limit rate over 10/second burst 20 packets } counter drop"
+# What a neighbour says that it has, or asks whether anybody has before it takes it (RFC 4861,
+# sections 4.3 and 4.4; RFC 4862, section 5.4); nft 1.0.6 has no name for it.
+_TARGET = "@th,64,128"
+_FOREIGN_TARGET = f"iifname . ether saddr . {_TARGET} != @own_nd counter drop"
+_FROM_NOBODY = ("nd-router-solicit", "mld-listener-report", "mld2-listener-report")
+_NEIGHBOURS = ("nd-neighbor-solicit", "nd-neighbor-advert", *_FROM_NOBODY, "mld-listener-reduction")
+_RAW_TYPES: dict[FieldType, str] = {
+    "ifname": "iifname",
+    "ether_addr": "ether saddr",
+    "nd_target": _TARGET,
+}
 _RATE = "{ type ifname; size 65535; flags dynamic,timeout; timeout 1m; }"
 
 # Chains stand before those that jump to them only for the reader: all are made before any rule.
@@ -90,12 +107,17 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "meta nfproto ipv4 meta l4proto { tcp, udp } jump forwards4",
         "ct mark set ip daddr map @whole4id",
         "dnat ip to ip daddr map @whole4",
+        "meta nfproto ipv6 meta l4proto { tcp, udp } jump forwards6",
     ),
     ("inet", "forwards4"): (
         "ct mark set ip daddr . meta l4proto . th dport map @fwd4id",
         "dnat ip to ip daddr . meta l4proto . th dport map @fwd4",
         "ct mark set th dport . ip daddr . meta l4proto map @rng4id",
         "dnat ip to th dport . ip daddr . meta l4proto map @rng4",
+    ),
+    ("inet", "forwards6"): (
+        "ct mark set ip6 daddr . meta l4proto . th dport map @fwd6id",
+        "dnat ip6 to ip6 daddr . meta l4proto . th dport map @fwd6",
     ),
     ("inet", "snat_post"): (
         'ct mark != 0 ct mark @acct_new comment "once per connection"',
@@ -106,12 +128,15 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "snat ip to iifname . ip saddr map @snat_pool",
         "snat ip to iifname map @snat4",
         "meta nfproto ipv4 iifname @masq masquerade",
+        "snat ip6 to iifname map @snat6",
+        "meta nfproto ipv6 iifname @masq6 masquerade",
     ),
     ("inet", "forward"): (
         "ct state established,related ct mark 0 accept",
         'iifname "kw*" goto ours',
         'oifname "kw*" goto ours',
         "iifname @closed counter drop",
+        "meta nfproto @shut counter drop",
     ),
     ("inet", "ours"): (
         "ct mark != 0 jump account",
@@ -120,7 +145,8 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         'oifname "kw*" ct status dnat goto forwarded',
         "iifname . oifname @pairs oifname . iifname @pairs accept",
         'iifname "kw*" oifname @uplinks goto leaving',
-        "iifname @uplinks oifname @routed goto inbound",
+        "meta nfproto ipv4 iifname @uplinks oifname @routed goto inbound",
+        "meta nfproto ipv6 iifname @uplinks oifname @routed6 goto inbound",
         "counter reject with icmpx admin-prohibited",
     ),
     ("inet", "leaving"): (
@@ -157,24 +183,42 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "ct state vmap { established : accept, related : accept, invalid : drop }",
         "ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept",
         "ip daddr . tcp dport @proxied goto leaving",
+        f"icmpv6 type {{ {', '.join(_NEIGHBOURS)} }} accept",
         "fib daddr . iif type != local counter drop",
         "udp sport 68 udp dport 67 accept",
         "iifname @dns meta l4proto { tcp, udp } th dport 53 accept",
         "icmp type echo-request limit rate 50/second accept",
+        "icmpv6 type echo-request limit rate 50/second accept",
         "counter drop",
     ),
     ("bridge", "pre"): (
         'iifname != "kt*" accept',
         "ether type ip iifname . ether saddr . ip saddr @own4 goto guest4",
+        "ether type ip6 iifname . ether saddr . ip6 saddr @own6 goto guest6",
         "iifname . ether saddr != @own_mac counter drop",
         "ether type arp goto arp4",
         "ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 goto dhcp_new4",
+        "ip6 saddr :: goto guest_new6",
         "counter drop",
     ),
     ("bridge", "guest4"): (
         "udp sport 67 counter drop",
         "udp dport 67 goto dhcp_own4",
         "accept",
+    ),
+    ("bridge", "guest6"): (
+        "ip6 saddr fe80::/10 exthdr frag exists counter drop",
+        "icmpv6 type { nd-router-advert, nd-redirect } counter drop",
+        f"icmpv6 type nd-neighbor-advert {_FOREIGN_TARGET}",
+        f"icmpv6 type nd-router-solicit {_TOO_OFTEN}",
+        "udp sport 547 counter drop",
+        "accept",
+    ),
+    ("bridge", "guest_new6"): (
+        f"icmpv6 type nd-neighbor-solicit {_FOREIGN_TARGET}",
+        f"icmpv6 type nd-router-solicit {_TOO_OFTEN}",
+        f"icmpv6 type {{ nd-neighbor-solicit, {', '.join(_FROM_NOBODY)} }} accept",
+        "counter drop",
     ),
     ("bridge", "dhcp_new4"): (f"{_CIADDR} != 0 counter drop", "goto dhcp4"),
     ("bridge", "dhcp_own4"): (
@@ -187,7 +231,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         f"udp length < {_SHORTEST_DHCP} counter drop",
         f"{_OP_HTYPE_HLEN} != 0x010106 counter drop",
         f"{_GIADDR} != 0 counter drop",
-        "update @dhcp_rate { iifname limit rate over 10/second burst 20 packets } counter drop",
+        _TOO_OFTEN,
         f"{_CHADDR} set {_ETHER_SOURCE}",
         "accept",
     ),
@@ -229,12 +273,19 @@ def document(elements: Iterable[Element] = ()) -> str:
 
 
 def _add_set(family: Family, name: str, kind: SetType) -> str:
-    value = _joined(kind.value)
-    types = f"{_joined(kind.key)} : {value}" if value else _joined(kind.key)
+    types = _types(kind)
     more = " flags interval;" if kind.interval else ""
     more += " counter;" if kind.counter else ""
     more += f" {_limit(kind.limit, _ANY_LIMIT)};" if kind.limit else ""
-    return f"add {kind.keyword} {family} {TABLE} {name} {{ type {types};{more} }}"
+    return f"add {kind.keyword} {family} {TABLE} {name} {{ {types};{more} }}"
+
+
+def _types(kind: SetType) -> str:
+    """A field that has no type by name is named by where a packet has it."""
+    if "nd_target" in kind.key:
+        return f"typeof {' . '.join(_RAW_TYPES[each] for each in kind.key)}"
+    value = _joined(kind.value)
+    return f"type {_joined(kind.key)} : {value}" if value else f"type {_joined(kind.key)}"
 
 
 def _limit(kind: Limit, value: tuple[Field, ...]) -> str:
@@ -265,10 +316,13 @@ def _add_element(element: Element) -> str:
 
 
 def _literal(fields: tuple[Field, ...], types: tuple[FieldType, ...]) -> str:
-    return " . ".join(
-        f'"{field}"' if kind == "ifname" else str(field)
-        for field, kind in zip(fields, types, strict=True)
-    )
+    return " . ".join(_shown(field, kind) for field, kind in zip(fields, types, strict=True))
+
+
+def _shown(field: Field, kind: FieldType) -> str:
+    if kind == "ifname":
+        return f'"{field}"'
+    return f"{int(IPv6Address(field)):#034x}" if kind == "nd_target" else str(field)
 
 
 def _ranges(fields: tuple[Field, ...], types: tuple[FieldType, ...]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Mode = Literal["nat", "routed", "isolated"]
+Ipv6 = Literal["off", "nat66", "routed"]
 Protocol = Literal["tcp", "udp", "all"]
 Tls = Literal["off", "passthrough", "terminate"]
 EgressProtocol = Literal["any", "tcp", "udp", "icmp"]
@@ -39,10 +40,11 @@ class InboundSpec(ListedSpec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservationSpec:
-    """A MAC and an IPv4 address fixed in a network.
+    """A MAC and its addresses fixed in a network.
 
-    `port` is the tap that may use them, empty while there is none. `inbound` opens this guest where
-    it is reachable as a whole, beside what its network opens.
+    `port` is the tap that may use them, empty while there is none. `address6` is the one that a
+    guest with this MAC makes itself of the network's IPv6 prefix, empty without one. `inbound`
+    opens this guest where it is reachable as a whole, beside what its network opens.
     """
 
     id: str
@@ -50,12 +52,14 @@ class ReservationSpec:
     address: str
     hostname: str
     port: str = ""
+    address6: str = ""
     inbound: tuple[InboundSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardSpec:
-    """`ports` ports of one protocol: `public_address:public_port` -> `address:port`, and on.
+    """`ports` ports of one protocol: `public_address:public_port` -> `address:port`, and on; both
+    addresses are of one family.
 
     With protocol "all" the whole public address leads to the guest (1:1 NAT) and ports are 0. With
     `source_nat` the guest's own traffic leaves by the public address; it is the same in all
@@ -109,6 +113,7 @@ class PeerSpec:
 
     bridge: str
     subnet: str
+    subnet6: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +138,9 @@ class NetworkSpec:
     opens all guests where they are reachable as a whole; everything else there is closed. Without
     `names` guests are told the host's own name servers.
     What others change on the host is put right where it `repairs`, and only told otherwise.
+
+    With `ipv6` guests have addresses of the /64 `subnet6` too: those of "nat66" are translated on
+    their way out, to `source_address6` or to the uplink's own; those of "routed" never.
     """
 
     subject: str
@@ -155,6 +163,10 @@ class NetworkSpec:
     mtu: int = 1500
     names: NamesSpec | None = None
     host_names: tuple[HostNameSpec, ...] = ()
+    ipv6: Ipv6 = "off"
+    subnet6: str = ""
+    gateway6: str = ""
+    source_address6: str | None = None
     reservations: tuple[ReservationSpec, ...] = ()
     forwards: tuple[ForwardSpec, ...] = ()
 

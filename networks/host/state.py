@@ -10,9 +10,20 @@ from networks.host.proxy import NO_PROXY, ProxyState
 
 DhcpFolder = Literal["hosts", "opts"]
 BridgeFilter = Literal["off", "on", "shared"]
-BRIDGE_SYSCTLS: tuple[tuple[str, str], ...] = (
+Settings = tuple[tuple[str, str], ...]
+BRIDGE_SYSCTLS: Settings = (
     ("ipv6/disable_ipv6", "1"),
     ("ipv6/accept_ra", "0"),
+    ("ipv4/forwarding", "1"),
+)
+# Before addresses: none is made up, none waits for its duplicate to be found (guests cannot claim
+# one), and forwarding makes the bridge say that it is a router, without which guests drop it.
+BRIDGE_SYSCTLS6: Settings = (
+    ("ipv6/accept_ra", "0"),
+    ("ipv6/addr_gen_mode", "1"),
+    ("ipv6/accept_dad", "0"),
+    ("ipv6/disable_ipv6", "0"),
+    ("ipv6/forwarding", "1"),
     ("ipv4/forwarding", "1"),
 )
 
@@ -28,8 +39,9 @@ class DhcpFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeState:
-    """A bridge as it is. `addresses` are in CIDR notation; `sysctls` those of `BRIDGE_SYSCTLS`
-    that this kernel has; `plain` says that STP, its delay and snooping are off."""
+    """A bridge as it is. `addresses` are in CIDR notation; `sysctls` those of `BRIDGE_SYSCTLS` and
+    `BRIDGE_SYSCTLS6` that this kernel has; `plain` says that STP, its delay and snooping are off.
+    """
 
     mac: str
     mtu: int
@@ -42,12 +54,14 @@ class BridgeState:
 @dataclass(frozen=True, slots=True)
 class UplinkState:
     """An interface to the outside. `ours` says that forwarding is on there because of us;
-    `primary` are the addresses that masquerading may choose there."""
+    `primary` are the addresses that masquerading may choose there. `deaf` says that it ignores
+    what routers announce only because IPv6 is forwarded."""
 
     name: str
     forwarding: bool
     ours: bool
     primary: frozenset[str] = frozenset()
+    deaf: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +70,9 @@ class NetworkState:
 
     `elements` are those of this network and of the host as a whole. `loose_ports` are the guest
     ports of the network that are up but not enslaved to its bridge. `router` says that the host
-    forwards everywhere by its own settings (net.ipv4.ip_forward). `bridge_filter` says whether
+    forwards everywhere by its own settings (net.ipv4.ip_forward). `router6` says
+    that it forwards IPv6, which has no other switch that all kernels know, `router6_ours` that we
+    switched it on or were about to. `bridge_filter` says whether
     frames that are bridged pass the IP firewall, and whether bridges of others share that setting.
     `resolvers` are the DNS servers guests can be told. `own` are all addresses of the host,
     `others` the subnets of its other networks. `narrow_ports` are guest ports that pass less than
@@ -68,6 +84,8 @@ class NetworkState:
     skeleton: bool = False
     uplinks: tuple[UplinkState, ...] = ()
     router: bool = False
+    router6: bool = False
+    router6_ours: bool = False
     elements: frozenset[Element] = frozenset()
     loose_ports: frozenset[str] = frozenset()
     narrow_ports: frozenset[str] = frozenset()

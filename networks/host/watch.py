@@ -37,7 +37,8 @@ OnDrift = Callable[[Drift], None]
 OnLook = Callable[[frozenset[str]], None]
 
 _NFTABLES_GROUP = 1 << 6
-_ROUTE_GROUPS = 1 << 0 | 1 << 4 | 1 << 6 | 1 << 23  # links, addresses, routes, netconf of IPv4
+_ROUTE_GROUPS = 1 << 0  # links; then addresses, routes and netconf of IPv4 and of IPv6
+_ROUTE_GROUPS |= 1 << 4 | 1 << 6 | 1 << 23 | 1 << 8 | 1 << 10 | 1 << 24
 _NEWGEN = 10 << 8 | 15
 _GENERATION_PID = 2
 _LINKS, _ADDRESSES, _ROUTES, _NETCONF = {16, 17}, {20, 21}, {24, 25}, {80, 81}

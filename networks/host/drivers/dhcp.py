@@ -27,6 +27,7 @@ _MOST_LEASES = 100_000
 # range may begin with 0.0.0.0, which means none to it.
 _RANGES = ("1.0.0.0,static,128.0.0.0", "128.0.0.0,static,128.0.0.0")
 _FOLDERS: tuple[DhcpFolder, ...] = ("hosts", "opts")
+_IPV6 = Path("/proc/sys/net/ipv6")
 _SECONDS = 10
 _OTHERS_MAY_ENTER = 0o001
 
@@ -180,6 +181,9 @@ class Dhcp:
             f"--pid-file={self._pid_file}",
         ]
         arguments += [f"--dhcp-range={block},{_LEASE}" for block in _RANGES]
+        if _IPV6.exists():
+            announced = f"--dhcp-range=::,constructor:{BRIDGE_PREFIX}*,ra-only,{_LEASE}"
+            arguments += ["--enable-ra", "--quiet-ra", announced]
         return arguments if self._is_reachable() else [*arguments, "--user=root"]
 
     def _is_reachable(self) -> bool:

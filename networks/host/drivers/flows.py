@@ -12,9 +12,9 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address, ip_network
 
-from networks.host.allowed import Connection
+from networks.host.allowed import Address, Connection
 from networks.host.drivers import hostfacts
 from networks.host.drivers.netlink import (
     ALREADY_GONE,
@@ -32,7 +32,7 @@ _SUBSYSTEM = 1 << 8
 _GET, _DELETE = _SUBSYSTEM | 1, _SUBSYSTEM | 2
 _ORIGINAL, _REPLY, _MARK, _ID, _ZONE, _MARK_MASK, _FILTER = 1, 2, 8, 12, 18, 21, 25
 _IP, _PROTOCOL = 1, 2
-_SOURCE, _DESTINATION = 1, 2
+_SOURCE, _DESTINATION, _SOURCE6, _DESTINATION6 = 1, 2, 3, 4
 _NUMBER, _PORT = 1, 3
 _FILTER_IP_DESTINATION, _FILTER_PROTOCOL, _FILTER_PORT = 1 << 1, 1 << 3, 1 << 5
 _PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
@@ -53,10 +53,15 @@ class Flow:
     seen: bytes
     identity: bytes
 
+    @property
+    def family(self) -> int:
+        """AF_INET or AF_INET6."""
+        return _family(self.source)
+
     def as_connection(self) -> Connection:
         """As it is judged."""
         ends = (self.source, self.destination, self.guest, self.seen)
-        source, destination, answers, seen = map(IPv4Address, ends)
+        source, destination, answers, seen = map(ip_address, ends)
         return Connection(
             protocol=self.protocol,
             source=source,
@@ -90,7 +95,8 @@ class Flows:
             self._end_matching(_general() + _mark(allowed.number), _matcher(only))
         for destination in what.destinations:
             only = EndFlows(destinations=frozenset([destination]))
-            self._end_matching(_general() + _filter(destination), _matcher(only))
+            family = _family(ip_address(destination.address).packed)
+            self._end_matching(_general(family) + _filter(destination), _matcher(only))
 
     def _end_mark(self, number: int) -> None:
         self._delete(_general() + _mark(number))
@@ -102,7 +108,7 @@ class Flows:
             found: list[Flow] = []
             complete = self._collect(request, matches, found)
             for flow in found:
-                self._delete(_general() + flow.identity)
+                self._delete(_general(flow.family) + flow.identity)
 
     def _collect(self, request: bytes, matches: Callable[[Flow], bool], found: list[Flow]) -> bool:
         try:
@@ -123,35 +129,36 @@ class Flows:
 
 
 def _matcher(what: EndFlows) -> Callable[[Flow], bool]:
-    subnets = [IPv4Network(subnet) for subnet in what.subnets]
+    subnets = [ip_network(subnet) for subnet in what.subnets]
     destinations: dict[tuple[int, bytes], list[Destination]] = {}
     for each in what.destinations:
-        place = _PROTOCOLS[each.protocol], IPv4Address(each.address).packed
+        place = _PROTOCOLS[each.protocol], ip_address(each.address).packed
         destinations.setdefault(place, []).append(each)
     narrowed = _narrowed(what.narrowed)
 
     def matches(flow: Flow) -> bool:
         if flow.mark in what.numbers:
             return True
-        if flow.mark in narrowed and not narrowed[flow.mark](IPv4Address(flow.source)):
+        if flow.mark in narrowed and not narrowed[flow.mark](ip_address(flow.source)):
             return True
         there = destinations.get((flow.protocol, flow.destination), ())
         if any(each.port <= flow.port <= each.last for each in there):
             return True
         if what.judge is not None and not what.judge.allows(flow.as_connection()):
             return True
-        ends = (IPv4Address(flow.source), IPv4Address(flow.guest))
+        ends = (ip_address(flow.source), ip_address(flow.guest))
         return any(end in subnet for subnet in subnets for end in ends)
 
     return matches
 
 
-def _narrowed(every: frozenset[Allowed]) -> dict[int, Callable[[IPv4Address], bool]]:
+def _narrowed(every: frozenset[Allowed]) -> dict[int, Callable[[Address], bool]]:
     """For each of these forwards, who may use it. No list keeps the host itself out."""
-    own = {IPv4Address(address.address) for address in hostfacts.addresses()} if every else set()
+    found = [*hostfacts.addresses(), *hostfacts.addresses6()] if every else []
+    own = {ip_address(address.address) for address in found}
 
-    def may(allowed: Allowed) -> Callable[[IPv4Address], bool]:
-        networks = [IPv4Network(source) for source in allowed.sources]
+    def may(allowed: Allowed) -> Callable[[Address], bool]:
+        networks = [ip_network(source) for source in allowed.sources]
         return lambda source: source in own or any(source in network for network in networks)
 
     return {allowed.number: may(allowed) for allowed in every}
@@ -161,7 +168,7 @@ def _flow(payload: bytes) -> Flow | None:
     found = dict(attributes(payload, 4))
     source, destination, protocol, port = _tuple(found[_ORIGINAL])
     guest, seen, _, _ = _tuple(found[_REPLY])
-    if len(source) != 4:
+    if not source:
         return None
     kept = [nested(_ORIGINAL, found[_ORIGINAL])]
     kept += [attribute(kind, found[kind]) for kind in (_ID, _ZONE) if kind in found]
@@ -174,7 +181,9 @@ def _tuple(data: bytes) -> tuple[bytes, bytes, int, int]:
     addresses = dict(attributes(parts[_IP]))
     protocol = dict(attributes(parts[_PROTOCOL]))
     port = int.from_bytes(protocol.get(_PORT, b""), "big")
-    return addresses.get(_SOURCE, b""), addresses.get(_DESTINATION, b""), protocol[_NUMBER][0], port
+    source = addresses.get(_SOURCE) or addresses.get(_SOURCE6, b"")
+    destination = addresses.get(_DESTINATION) or addresses.get(_DESTINATION6, b"")
+    return source, destination, protocol[_NUMBER][0], port
 
 
 def _mark(number: int) -> bytes:
@@ -183,7 +192,9 @@ def _mark(number: int) -> bytes:
 
 
 def _filter(destination: Destination) -> bytes:
-    address = nested(_IP, attribute(_DESTINATION, IPv4Address(destination.address).packed))
+    packed = ip_address(destination.address).packed
+    kind = _DESTINATION if len(packed) == 4 else _DESTINATION6
+    address = nested(_IP, attribute(kind, packed))
     protocol = nested(
         _PROTOCOL,
         attribute(_NUMBER, bytes([_PROTOCOLS[destination.protocol]])),
@@ -199,12 +210,16 @@ def _filter(destination: Destination) -> bytes:
     )
 
 
-def _general() -> bytes:
-    return struct.pack(">BBH", socket.AF_INET, 0, 0)
+def _general(family: int = socket.AF_UNSPEC) -> bytes:
+    return struct.pack(">BBH", family, 0, 0)
+
+
+def _family(address: bytes) -> int:
+    return socket.AF_INET if len(address) == 4 else socket.AF_INET6
 
 
 def listed() -> Iterator[Flow]:
-    """Every tracked IPv4 connection of this namespace."""
+    """Every tracked connection of this namespace."""
     with NetlinkSocket(NETLINK_NETFILTER) as connection:
         for payload in connection.dump(_GET, _general()):
             flow = _flow(payload)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from networks.host.drivers.netlink import (
     NETLINK_SOCK_DIAG,
     KernelRefused,
     NetlinkSocket,
+    attribute,
     attributes,
 )
 
@@ -37,12 +38,13 @@ _RTN_UNICAST = 1
 _TABLE_LOCAL, _TABLE_MAIN = 255, 254
 _SOCK_DIAG_BY_FAMILY = 20
 _LISTEN, _UNCONNECTED = 0x0A, 0x07
-_ANY = "0.0.0.0"  # noqa: S104
+_ANY, _ANY6 = "0.0.0.0", "::"  # noqa: S104
 _ZERO, _NO_INTERFACE = "00000000", "*"
+_SOMEWHERE6 = socket.inet_pton(socket.AF_INET6, "2000::")
 
 
 class Address(NamedTuple):
-    """An IPv4 address of an interface. A host has one for each network, and looks at all of them
+    """An address of an interface. A host has one for each network, and looks at all of them
     with every change."""
 
     interface: str
@@ -56,7 +58,7 @@ class Address(NamedTuple):
         return f"{self.address}/{self.prefix}"
 
     @property
-    def network(self) -> IPv4Network:
+    def network(self) -> IPv4Network | IPv6Network:
         """The subnet the interface is in by this address."""
         return _network(self.address, self.prefix)
 
@@ -67,7 +69,7 @@ class Address(NamedTuple):
 
 
 class Route(NamedTuple):
-    """An IPv4 route to a network through an interface, of any table but `local`."""
+    """A route to a network through an interface, of any table but `local`."""
 
     number: int
     destination: str
@@ -80,14 +82,14 @@ class Route(NamedTuple):
         return _interface(self.number)
 
     @property
-    def network(self) -> IPv4Network:
+    def network(self) -> IPv4Network | IPv6Network:
         """What it leads to."""
         return _network(self.destination, self.prefix)
 
 
 @lru_cache(maxsize=4096)
-def _network(address: str, prefix: int) -> IPv4Network:
-    return IPv4Network(f"{address}/{prefix}", strict=False)
+def _network(address: str, prefix: int) -> IPv4Network | IPv6Network:
+    return ip_network(f"{address}/{prefix}", strict=False)
 
 
 @lru_cache(maxsize=4096)
@@ -97,7 +99,7 @@ def _subnet(address: str, prefix: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket that waits for anybody; address 0.0.0.0 means all addresses."""
+    """A socket that waits for anybody; address 0.0.0.0 or :: means all of its family."""
 
     protocol: str
     address: str
@@ -106,33 +108,69 @@ class Listener:
 
 def addresses() -> list[Address]:
     """All IPv4 addresses, loopback's included."""
+    return _addresses(socket.AF_INET)
+
+
+def addresses6() -> list[Address]:
+    """All IPv6 addresses, those of loopback and of links included."""
+    return _addresses(socket.AF_INET6)
+
+
+def _addresses(family: int) -> list[Address]:
     found = []
     with NetlinkSocket(NETLINK_ROUTE) as connection:
-        for payload in connection.dump(_GETADDR, struct.pack("=BBBBI", socket.AF_INET, 0, 0, 0, 0)):
+        for payload in connection.dump(_GETADDR, struct.pack("=BBBBI", family, 0, 0, 0, 0)):
             _, prefix, flags, _, index = struct.unpack_from("=BBBBI", payload)
             values = dict(attributes(payload, 8))
             value = values.get(_IFA_LOCAL) or values[_IFA_ADDRESS]
             # A label is the interface's name, with a colon and more behind it for an alias.
             label = values.get(_IFA_LABEL, b"").rstrip(b"\0").decode().partition(":")[0]
             secondary = bool(flags & _IFA_F_SECONDARY)
-            found.append(Address(label or _interface(index), _shown(value), prefix, secondary))
+            shown = socket.inet_ntop(family, value)
+            found.append(Address(label or _interface(index), shown, prefix, secondary))
     return found
 
 
 def routes() -> list[Route]:
     """All IPv4 unicast routes with an interface."""
-    return list(_routes())
+    return list(_routes(socket.AF_INET))
+
+
+def routes6() -> list[Route]:
+    """All IPv6 unicast routes with an interface, but for those of links."""
+    return [route for route in _routes(socket.AF_INET6) if not route.network.is_link_local]
 
 
 def uplinks() -> tuple[str, ...]:
     """The interfaces of the default routes of the main table, each once (proc(5), net/route)."""
     with Path("/proc/thread-self/net/route").open() as lines:
         found = {words[0] for line in lines if (words := line.split())[1:8:6] == [_ZERO, _ZERO]}
-    return tuple(sorted(found - {_NO_INTERFACE}))
+    ways = {_interface(number) for number in _ways_out6()}
+    return tuple(sorted((found | ways) - {_NO_INTERFACE, ""}))
 
 
-def _routes() -> Iterator[Route]:
-    request = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+def _ways_out6() -> set[int]:
+    """Where IPv6 leaves. The kernel is asked for a way, not for its routes: every interface has
+    some of those, so thousands of guests would be read with each look."""
+    request = struct.pack("=BBBBBBBBI", socket.AF_INET6, 128, 0, 0, 0, 0, 0, 0, 0)
+    with NetlinkSocket(NETLINK_ROUTE) as connection:
+        try:
+            answers = connection.request(
+                _GETROUTE, request + attribute(_RTA_DESTINATION, _SOMEWHERE6)
+            )
+        except KernelRefused:  # no way, or no IPv6 at all
+            return set()
+    values = [(payload[7], dict(attributes(payload, 12))) for payload in answers]
+    return {
+        struct.unpack("=I", found[_RTA_INTERFACE])[0]
+        for kind, found in values
+        if kind == _RTN_UNICAST and _RTA_INTERFACE in found
+    }
+
+
+def _routes(family: int) -> Iterator[Route]:
+    nowhere = bytes(4 if family == socket.AF_INET else 16)
+    request = struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, 0, 0, 0, 0)
     with NetlinkSocket(NETLINK_ROUTE) as connection:
         for payload in connection.dump(_GETROUTE, request):
             _, prefix, _, _, table, _, _, kind = struct.unpack_from("=BBBBBBBB", payload)
@@ -143,8 +181,8 @@ def _routes() -> Iterator[Route]:
                 (table,) = struct.unpack("=I", values[_RTA_TABLE])
             if _RTA_INTERFACE in values:
                 (index,) = struct.unpack("=I", values[_RTA_INTERFACE])
-                destination = _shown(values.get(_RTA_DESTINATION, bytes(4)))
-                yield Route(index, destination, prefix, table)
+                destination = values.get(_RTA_DESTINATION, nowhere)
+                yield Route(index, socket.inet_ntop(family, destination), prefix, table)
 
 
 def listeners() -> frozenset[Listener]:
@@ -191,8 +229,7 @@ def _tcp_listeners() -> Iterator[Listener]:
             for payload in connection.dump(_SOCK_DIAG_BY_FAMILY, request + bytes(48)):
                 port = int.from_bytes(payload[4:6], "big")
                 data = payload[8:12] if family == socket.AF_INET else payload[8:24]
-                if address := _shown(data):
-                    yield Listener("tcp", address, port)
+                yield from (Listener("tcp", address, port) for address in _shown(data))
 
 
 def _listed(protocol: str, suffix: str, state: int) -> Iterator[Listener]:
@@ -208,28 +245,27 @@ def _listed(protocol: str, suffix: str, state: int) -> Iterator[Listener]:
             words = line.split()
             if int(words[3], 16) == state:
                 host, port = words[1].split(":")
-                address = _decoded(host)
-                if address:
+                for address in _decoded(host):
                     yield Listener(protocol, address, int(port, 16))
             elif protocol == "tcp":
                 return
 
 
-def _decoded(host: str) -> str:
+def _decoded(host: str) -> tuple[str, ...]:
     """Addresses stand as words in the order of the machine."""
     words = [int(host[at : at + 8], 16) for at in range(0, len(host), 8)]
     data = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
     return _shown(data)
 
 
-def _shown(data: bytes) -> str:
-    """As IPv4; empty where only IPv6 is taken."""
+def _shown(data: bytes) -> tuple[str, ...]:
+    """Which addresses such a socket takes: one that waits on :: takes IPv4 too."""
     if len(data) == 4:
-        return socket.inet_ntop(socket.AF_INET, data)
+        return (socket.inet_ntop(socket.AF_INET, data),)
     address = IPv6Address(data)
-    if address == IPv6Address("::"):
-        return _ANY
-    return str(address.ipv4_mapped) if address.ipv4_mapped else ""
+    if address == IPv6Address(_ANY6):
+        return _ANY, _ANY6
+    return (str(address.ipv4_mapped or address),)
 
 
 def _interface(index: int) -> str:

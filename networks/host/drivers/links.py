@@ -7,7 +7,7 @@ import struct
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, ip_interface
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -169,14 +169,17 @@ class Links:
 
     def add_address(self, bridge: str, address: str) -> None:
         """Add an address in CIDR notation; having it already is success."""
-        interface = IPv4Interface(address)
+        interface = ip_interface(address)
+        more = {}
+        if isinstance(interface, IPv4Interface):
+            more["broadcast"] = str(interface.network.broadcast_address)
         try:
             self._route.addr(
                 "add",
                 index=self._index(bridge),
                 address=str(interface.ip),
                 prefixlen=interface.network.prefixlen,
-                broadcast=str(interface.network.broadcast_address),
+                **more,
             )
         except NetlinkError as error:
             if error.code != errno.EEXIST:

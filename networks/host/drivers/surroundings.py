@@ -13,6 +13,7 @@ from networks.host.drivers.hostfacts import Address
 from networks.host.drivers.netlink import NETLINK_ROUTE, NetlinkSocket
 
 _GROUPS = 1 << 0 | 1 << 4 | 1 << 6  # links, which may be renamed; IPv4 addresses; IPv4 routes
+_GROUPS |= 1 << 8 | 1 << 10  # those of IPv6
 
 
 class Surroundings:
@@ -29,7 +30,7 @@ class Surroundings:
         self._news.close()
 
     def addresses(self) -> list[Address]:
-        """All IPv4 addresses, loopback's included."""
+        """All addresses, loopback's and those of links included."""
         self._read()
         return self._addresses
 
@@ -42,7 +43,8 @@ class Surroundings:
         """News are taken first: what changes while it is read is news for the next time."""
         if not self._has_news() and self._known:
             return
-        self._addresses, self._uplinks = hostfacts.addresses(), hostfacts.uplinks()
+        self._addresses = [*hostfacts.addresses(), *hostfacts.addresses6()]
+        self._uplinks = hostfacts.uplinks()
         self._known = True
 
     def _has_news(self) -> bool:

@@ -20,6 +20,7 @@ from networks.host.ops import (
     CreateBridge,
     DeleteBridge,
     EnableForwarding,
+    EnableForwarding6,
     EndFlows,
     LoadSkeleton,
     Op,
@@ -91,6 +92,9 @@ def after(state: NetworkState, op: Op) -> NetworkState:  # noqa: C901
             others = tuple(uplink for uplink in state.uplinks if uplink.name != op.interface)
             on = UplinkState(op.interface, forwarding=True, ours=True)
             return replace(state, uplinks=(*others, on))
+        case EnableForwarding6():
+            hearing = tuple(replace(uplink, deaf=False) for uplink in state.uplinks)
+            return replace(state, uplinks=hearing, router6=True, router6_ours=True)
         case PassBridged():
             return replace(state, bridge_filter="off")
         case ChangeElements():

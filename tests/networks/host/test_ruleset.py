@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -35,11 +36,20 @@ from tests.networks.host.lab import (
     network,
     with_forwards,
 )
+from tests.networks.host.lab6 import forward6, network6
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "nft"
 
+
+def _as_the_kernel_tells(address: object) -> str:
+    return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, str(address)))
+
+
 FIELDS: dict[FieldType, st.SearchStrategy[Field]] = {
     "ipv4_addr": st.ip_addresses(v=4).map(str),
+    "ipv6_addr": st.ip_addresses(v=6).map(_as_the_kernel_tells),
+    "nd_target": st.ip_addresses(v=6).map(_as_the_kernel_tells),
+    "nf_proto": st.sampled_from(["ipv4", "ipv6"]),
     "inet_proto": st.sampled_from(["tcp", "udp"]),
     "inet_service": st.integers(0, 65535),
     "mark": st.integers(0, 0xFFFFFFFF),
@@ -104,6 +114,13 @@ def opened() -> NetworkSpec:
     )
 
 
+def both() -> NetworkSpec:
+    """A network with forwards of both families."""
+    spec = network6()
+    first = spec.reservations[0]
+    return with_forwards(spec, forward(1, 1, first), forward6(1, 2, first))
+
+
 DOCUMENTS = {
     "empty": document(),
     "nat": document(elements(full()) | host_elements(["up0"], ["up0"])),
@@ -111,6 +128,7 @@ DOCUMENTS = {
     "isolated": document(elements(replace(network(), mode="isolated"))),
     "routed": document(elements(opened())),
     "listed": document(elements(listed())),
+    "ipv6": document(elements(both()) | host_elements(["up0"], ["up0"], shut=True)),
 }
 
 

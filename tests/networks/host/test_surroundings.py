@@ -30,7 +30,7 @@ def test_every_change_of_others_is_seen_at_once(lab: Lab) -> None:
     for command in commands:
         lab.host.ip(command)
         with lab.host.entered():
-            assert known.addresses() == hostfacts.addresses()
+            assert known.addresses() == [*hostfacts.addresses(), *hostfacts.addresses6()]
             assert known.uplinks() == hostfacts.uplinks()
         seen.append(known.uplinks())
     assert seen[3:] == [("up0",), (), (), ("lan",), ("lan", "up0"), ("lan", "up0"), ("up0",)]
