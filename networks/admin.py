@@ -11,10 +11,12 @@ from networks.actions import check_network, repair_network
 from networks.models import (
     AddressSet,
     Drift,
+    EgressRule,
     Forward,
     ForwardUsage,
     Network,
     NetworkUsage,
+    PoolAddress,
     PortClaim,
     Reservation,
     Rule,
@@ -39,6 +41,21 @@ class NetworkAdmin(StateColumn, OperatorAdmin):
     list_select_related = ("project", "host", "job")
     list_filter = ("mode", "host", "present")
     search_fields = ("name", "uuid", "ipv4_subnet", "project__name")
+
+
+@admin.register(PoolAddress)
+class PoolAddressAdmin(OperatorAdmin):
+    list_display = ("network", "public_address")
+    list_select_related = ("network", "public_address")
+    search_fields = ("network__name", "public_address__address")
+
+
+@admin.register(EgressRule)
+class EgressRuleAdmin(OperatorAdmin):
+    list_display = ("network", "cidr", "protocol", "ports")
+    list_select_related = ("network",)
+    list_filter = ("protocol",)
+    search_fields = ("network__name", "cidr")
 
 
 @admin.register(Reservation)

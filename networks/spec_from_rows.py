@@ -13,7 +13,14 @@ from kvmweb.core import names
 from kvmweb.host.progress import Outcome
 from kvmweb.jobs.subjects import Destination, SubjectKind
 from networks import drift
-from networks.host.spec import ForwardSpec, InboundSpec, NetworkSpec, Protocol, ReservationSpec
+from networks.host.spec import (
+    EgressSpec,
+    ForwardSpec,
+    InboundSpec,
+    NetworkSpec,
+    Protocol,
+    ReservationSpec,
+)
 from networks.models import Forward, Network, RuleSet
 
 
@@ -38,10 +45,28 @@ def build_spec(network: Network) -> dict[str, Any]:
         gateway=str(network.gateway),
         source_address=source.address if source else None,
         inbound=tuple(_inbound(network.rule_sets.with_rules())) if network.present else (),
+        source_pool=tuple(network.sources) if network.pool.exists() else (),
+        egress=_egress(network),
+        guests_apart=network.guests_apart,
+        mtu=network.mtu,
         reservations=tuple(_reservations(network)) if network.present else (),
         forwards=tuple(_forwards(network)) if network.present else (),
     )
     return msgspec.to_builtins(spec)  # type: ignore[no-any-return]
+
+
+def _egress(network: Network) -> tuple[EgressSpec, ...] | None:
+    if network.egress == Network.Egress.ALLOWED:
+        return None
+    return tuple(
+        EgressSpec(
+            cidr=rule.cidr,
+            protocol=rule.protocol,  # type: ignore[arg-type]
+            first_port=rule.first_port,
+            last_port=rule.last_port,
+        )
+        for rule in network.egress_rules.order_by("pk")
+    )
 
 
 def _reservations(network: Network) -> list[ReservationSpec]:

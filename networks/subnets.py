@@ -11,7 +11,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from kvmweb.core.errors import Conflict, Invalid
 
-# RFC 1918. Also what the DHCP server is told to serve.
+# RFC 1918.
 PRIVATE = tuple(IPv4Network(n) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 LONGEST_PREFIX = 29
 SHORTEST_PREFIX = 16
@@ -27,9 +27,9 @@ _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _NO_GUESTS = ("00:00:00:00:00:00", "56:00:")
 
 
-def parse_subnet(text: str) -> IPv4Network:
-    """The private IPv4 subnet in `text` (CIDR), or Invalid naming what is wrong and what would be
-    right.
+def parse_subnet(text: str, routed: Iterable[IPv4Network] = ()) -> IPv4Network:
+    """The IPv4 subnet in `text` (CIDR), private or part of one that is `routed` to the host, or
+    Invalid naming what is wrong and what would be right.
     """
     address, _, prefix = text.strip().partition("/")
     try:
@@ -43,20 +43,27 @@ def parse_subnet(text: str) -> IPv4Network:
         raise _invalid(
             f"{address}/{prefix} is an address inside a subnet.", remedy=f"Did you mean {subnet}?"
         )
-    _refuse_unfit(subnet)
+    _refuse_unfit(subnet, tuple(routed))
     return subnet
 
 
-def _refuse_unfit(subnet: IPv4Network) -> None:
-    if not any(subnet.subnet_of(private) for private in PRIVATE):
+def _refuse_unfit(subnet: IPv4Network, routed: tuple[IPv4Network, ...]) -> None:
+    if not any(subnet.subnet_of(usable) for usable in (*PRIVATE, *routed)):
         raise _invalid(
-            f"{subnet} is not private.",
-            remedy="Use a part of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16.",
+            f"{subnet} is neither private nor routed to this host."
+            if routed
+            else f"{subnet} is not private.",
+            remedy=f"Use a part of {_words([*PRIVATE, *routed])}.",
         )
     if subnet.prefixlen > LONGEST_PREFIX:
         raise _invalid(f"{subnet} is too small.", remedy=f"Use /{LONGEST_PREFIX} or larger.")
     if subnet.prefixlen < SHORTEST_PREFIX:
         raise _invalid(f"{subnet} is too large.", remedy=f"Use /{SHORTEST_PREFIX} or smaller.")
+
+
+def _words(blocks: list[IPv4Network]) -> str:
+    *most, last = map(str, blocks)
+    return f"{', '.join(most)} or {last}"
 
 
 def refuse_overlap(subnet: IPv4Network, taken: Iterable[Taken]) -> None:

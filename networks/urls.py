@@ -2,13 +2,13 @@
 
 from django.urls import path
 
-from networks.views import firewall, forwards, hosts, networks
+from networks.views import firewall, forwards, hosts, networks, settings
 
 urlpatterns = [
     path("networks/", networks.networks, name="networks"),
     path("networks/new/", networks.new, name="network-new"),
     path("networks/<uuid:uuid>/", networks.network, name="network"),
-    path("networks/<uuid:uuid>/rename/", networks.rename, name="network-rename"),
+    path("networks/<uuid:uuid>/settings/", settings.settings, name="network-settings"),
     path("networks/<uuid:uuid>/delete/", networks.delete, name="network-delete"),
     path("networks/<uuid:uuid>/check/", networks.check, name="network-check"),
     path("networks/<uuid:uuid>/repair/", networks.repair, name="network-repair"),

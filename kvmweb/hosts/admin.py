@@ -19,7 +19,7 @@ class HostAdmin(OperatorAdmin):
     """Its key is never shown; it travels in the host's configuration alone."""
 
     may_add = may_change = True
-    editable = ("name", "maintenance", "accelerator", "reserved_ports")
+    editable = ("name", "maintenance", "accelerator", "reserved_ports", "routed_subnets")
     hidden = ("key",)
     page = "host"
     list_display = ("name", "state_label", "maintenance", "accelerator", "monitor_seen_at")

@@ -46,6 +46,17 @@ def taken_networks(host: Host) -> Iterable[tuple[IPv4Network, str]]:
             yield network, f"the host's address {entry['address']}/{entry['prefix']}"
 
 
+def public_networks(host: Host) -> Iterable[tuple[IPv4Network, str]]:
+    """The public addresses of the host, each with a word for people."""
+    for address in host.public_addresses.all():
+        yield IPv4Network(address.address), f"the public address {address.address} of the host"
+
+
+def routed_subnets(host: Host) -> list[IPv4Network]:
+    """The public subnets that reach this host and that routed networks may use parts of."""
+    return [IPv4Network(subnet) for subnet in host.routed_subnets]
+
+
 def ephemeral_ports(host: Host) -> tuple[int, int]:
     """The range, ends included, of source ports for the host's own connections."""
     low, high = host.facts.get("ephemeral_ports") or DEFAULT_EPHEMERAL

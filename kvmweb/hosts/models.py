@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
+from ipaddress import IPv4Network
 from typing import Self, TypeVar
 from uuid import uuid4
 
@@ -45,6 +46,21 @@ def refuse_no_ports(value: object) -> None:
         raise ValidationError("Write a list of ports from 1 to 65535, such as [8080, 8443].")
 
 
+def refuse_no_subnets(value: object) -> None:
+    """A validator: `value` must be a list of IPv4 subnets that hosts can be reached by."""
+    if not isinstance(value, list) or not all(map(_is_subnet, value)):
+        raise ValidationError('Write a list of IPv4 subnets, such as ["198.51.100.128/28"].')
+
+
+def _is_subnet(value: object) -> bool:
+    try:
+        subnet = IPv4Network(value if isinstance(value, str) else "")
+    except ValueError:
+        return False
+    odd = subnet.is_multicast or subnet.is_loopback or subnet.is_link_local
+    return not odd and not subnet.is_unspecified and 8 <= subnet.prefixlen <= 29
+
+
 def new_key() -> str:
     return secrets.token_hex(32)
 
@@ -82,6 +98,13 @@ class Host(models.Model):
         default=True,
         editable=False,
         help_text="Put right what others change of networks; otherwise it is only told.",
+    )
+    routed_subnets = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[refuse_no_subnets],
+        help_text='Public subnets that are routed to this host, such as ["198.51.100.128/28"]: '
+        "routed networks may use parts of them.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     facts = models.JSONField(default=dict, editable=False, blank=True)

@@ -142,6 +142,7 @@ SPECTACULAR_SETTINGS = {
         "JobStatus": "kvmweb.jobs.models.Status",
         "ForwardProtocol": "networks.models.Forward.Protocol",
         "RuleProtocol": "networks.models.Rule.Protocol",
+        "EgressProtocol": "networks.models.EgressRule.Protocol",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -31,10 +31,10 @@ from networks.actions.networks import (
     delete_network,
     new_network,
     proposed_subnet,
-    rename_network,
     repair_network,
 )
 from networks.actions.reservations import add_reservation, delete_reservation, release, reserve
+from networks.actions.settings import change_network
 
 __all__ = [
     "add_forward",
@@ -44,6 +44,7 @@ __all__ = [
     "apply_to_reservation",
     "change_address_set",
     "change_forward",
+    "change_network",
     "change_rule_set",
     "check_network",
     "create_address_set",
@@ -60,7 +61,6 @@ __all__ = [
     "pause_forward",
     "proposed_subnet",
     "release",
-    "rename_network",
     "repair_network",
     "reserve",
     "resume_forward",

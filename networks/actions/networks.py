@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import IPv4Network
 from uuid import UUID
 
 from django.db import transaction
 
 from kvmweb.core.access import get_for
-from kvmweb.core.errors import Conflict, Invalid
+from kvmweb.core.errors import Conflict
 from kvmweb.core.locks import lock
 from kvmweb.core.text import parse_label
-from kvmweb.hosts.facts import choose_host, taken_networks
+from kvmweb.hosts.facts import choose_host, public_networks, routed_subnets, taken_networks
 from kvmweb.hosts.models import Host
 from kvmweb.jobs.actions import check, repair
 from kvmweb.jobs.dispatch import request
@@ -20,6 +22,13 @@ from kvmweb.projects.actions import Actor, audit, project_for
 from kvmweb.projects.models import Project
 from networks import subnets
 from networks.actions.lookup import locked
+from networks.actions.settings import (
+    apply_settings,
+    parse_mode,
+    parse_mtu,
+    parse_sources,
+    settings_of,
+)
 from networks.models import Network
 
 
@@ -29,14 +38,27 @@ def create_network(
     name: str,
     mode: str = Network.Mode.NAT,
     ipv4_subnet: str = "",
+    mtu: int = 1500,
+    source_addresses: Sequence[str] | None = None,
+    guests_apart: bool = False,
     project: UUID | str | None = None,
     host: UUID | str | None = None,
 ) -> Network:
-    """A new private network; without a subnet it gets a free one. Its `job` builds it."""
+    """A new network; without a subnet it gets a free one, without source addresses the host's
+    default one. Its `job` builds it."""
     with transaction.atomic():
         owner = lock(Project.objects.all()).get(pk=project_for(actor, project).pk)
         where = lock(Host.objects.all()).get(pk=choose_host(uuid=host).pk)
         network = new_network(owner, where, name=name, mode=mode, ipv4_subnet=ipv4_subnet)
+        made = settings_of(network)
+        settings = replace(
+            made,
+            mtu=parse_mtu(mtu),
+            guests_apart=guests_apart,
+            sources=parse_sources(where, mode, made, source_addresses),
+        )
+        if settings != made:
+            apply_settings(network, settings)
         job = request(actor, network, f"Create network {network}")
         audit(
             actor,
@@ -51,17 +73,18 @@ def create_network(
 
 def new_network(project: Project, host: Host, *, name: str, mode: str, ipv4_subnet: str) -> Network:
     """The row of a network, for an action that holds both locks and asks for its job itself."""
-    if mode not in Network.Mode.values:
-        modes = ", ".join(Network.Mode.values)
-        raise Invalid(f"There is no such mode. Use one of: {modes}.", field="mode")
+    parse_mode(mode)
     label = parse_label(name)
     if project.networks.filter(name=label, present=True).exists():
         raise Conflict(
             f"There is a network “{label}” in this project.", field="name", code="name_taken"
         )
-    taken = [*taken_networks(host), *_networks_on(host, project)]
+    taken, routed = _taken(host, project), routed_subnets(host)
+    if mode != Network.Mode.ROUTED:
+        taken += [(block, f"{block}, which is for routed networks") for block in routed]
+        routed = []
     if ipv4_subnet.strip():
-        subnet = subnets.parse_subnet(ipv4_subnet)
+        subnet = subnets.parse_subnet(ipv4_subnet, routed)
         subnets.refuse_overlap(subnet, taken)
     else:
         subnet = subnets.propose(taken)
@@ -74,6 +97,11 @@ def new_network(project: Project, host: Host, *, name: str, mode: str, ipv4_subn
         ipv4_subnet=str(subnet),
         source_address=source if mode == Network.Mode.NAT else None,
     )
+
+
+def _taken(host: Host, project: Project) -> list[subnets.Taken]:
+    """All that a new subnet on the host may not share an address with."""
+    return [*taken_networks(host), *public_networks(host), *_networks_on(host, project)]
 
 
 def _networks_on(host: Host, project: Project) -> list[subnets.Taken]:
@@ -91,28 +119,7 @@ def _networks_on(host: Host, project: Project) -> list[subnets.Taken]:
 
 def proposed_subnet(host: Host, project: Project) -> str:
     """What a new network on `host` would get if nobody typed a subnet."""
-    return str(subnets.propose([*taken_networks(host), *_networks_on(host, project)]))
-
-
-def rename_network(actor: Actor, uuid: UUID | str, *, name: str) -> Network:
-    """Give a network another name; guests notice nothing."""
-    with transaction.atomic():
-        project = get_for(actor.user, Network, uuid, write=True).project_id
-        lock(Project.objects.all()).get(pk=project)
-        network = locked(actor, uuid)
-        label = parse_label(name)
-        others = Network.objects.filter(project=network.project, name=label, present=True)
-        if others.exclude(pk=network.pk).exists():
-            raise Conflict(
-                f"There is a network “{label}” in this project.", field="name", code="name_taken"
-            )
-        before, network.name = network.name, label
-        network.save(update_fields=["name"])
-        job = request(actor, network, f"Rename network {before} to {label}")
-        audit(
-            actor, "network.rename", network, project=network.project, job=job.uuid, before=before
-        )
-    return network
+    return str(subnets.propose(_taken(host, project)))
 
 
 def delete_network(actor: Actor, uuid: UUID | str) -> Network:

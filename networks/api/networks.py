@@ -18,9 +18,13 @@ from kvmweb.jobs.api import JobWithSteps, started
 from networks import actions
 from networks.api.firewall import AppliedRuleSets
 from networks.api.usage import NetworkUsageShown
-from networks.models import (
-    Network,
-)
+from networks.models import EgressRule, Network
+
+
+class EgressRuleShown(Shown):
+    cidr = serializers.CharField()
+    protocol = serializers.ChoiceField(EgressRule.Protocol.choices)
+    ports = serializers.CharField(help_text="Such as 443 or 80-90; empty for all.")
 
 
 class NetworkShown(Shown):
@@ -34,8 +38,18 @@ class NetworkShown(Shown):
     source_address = serializers.CharField(
         source="source_address.address",
         allow_null=True,
-        help_text="The public address guests are seen with outside; null when not NAT.",
+        help_text="The public address guests are seen with outside; the first one of several, null "
+        "when it is the host's own or the mode is not nat.",
     )
+    source_addresses = serializers.ListField(
+        source="sources",
+        child=serializers.CharField(),
+        help_text="All of them; with several, every guest has one of them, always the same.",
+    )
+    mtu = serializers.IntegerField()
+    guests_apart = serializers.BooleanField(help_text="Guests do not reach each other inside.")
+    egress = serializers.ChoiceField(Network.Egress.choices)
+    egress_rules = EgressRuleShown(many=True, help_text="Where guests may go, if that is listed.")
     state = StateField()
     job = serializers.UUIDField(source="job.uuid", allow_null=True, help_text="The newest job.")
     usage = NetworkUsageShown(source="*", help_text="What was routed, by its host.")
@@ -44,18 +58,49 @@ class NetworkShown(Shown):
     created_at = serializers.DateTimeField()
 
 
+class EgressRuleBody(Body):
+    cidr = serializers.CharField(help_text="An address or a subnet outside, such as 0.0.0.0/0.")
+    protocol = serializers.ChoiceField(EgressRule.Protocol.choices, default=EgressRule.Protocol.ANY)
+    ports = serializers.CharField(
+        default="", allow_blank=True, help_text="A port or a range, such as 80-90; empty for all."
+    )
+
+
 class NewNetwork(Body):
     name = serializers.CharField(help_text="A host name label: a-z, 0-9 and -.")
     mode = serializers.ChoiceField(Network.Mode.choices, default=Network.Mode.NAT)
     ipv4_subnet = serializers.CharField(
-        default="", allow_blank=True, help_text="Private CIDR; a free one is picked when absent."
+        default="",
+        allow_blank=True,
+        help_text="Private CIDR, or for a routed network part of what is routed to the host; a "
+        "free private one is picked when absent.",
     )
+    mtu = serializers.IntegerField(default=1500, help_text="Bytes of a packet at most.")
+    source_addresses = serializers.ListField(
+        child=serializers.IPAddressField(protocol="ipv4"),
+        default=None,
+        allow_null=True,
+        help_text="Public addresses of the host; its default one when absent.",
+    )
+    guests_apart = serializers.BooleanField(default=False)
     project = serializers.UUIDField(default=None, allow_null=True)
     host = serializers.UUIDField(default=None, allow_null=True)
 
 
 class NetworkChange(Body):
     name = serializers.CharField()
+    mode = serializers.ChoiceField(Network.Mode.choices)
+    mtu = serializers.IntegerField()
+    source_addresses = serializers.ListField(
+        child=serializers.IPAddressField(protocol="ipv4"),
+        help_text="None is the host's own address; several are a pool.",
+    )
+    guests_apart = serializers.BooleanField()
+    egress = serializers.ChoiceField(Network.Egress.choices)
+    egress_rules = EgressRuleBody(many=True, help_text="All of them; sending them lists.")
+    confirm = serializers.BooleanField(
+        help_text="Go on though running VMs lose what `confirmation_needed` said."
+    )
 
 
 class NetworkFilter(Filters):
@@ -80,9 +125,9 @@ class Networks(Resource):
 
     @takes(NetworkChange, NetworkShown)
     def partial_update(self, request: Request, uuid: UUID) -> Response:
-        """Rename a network."""
+        """Change a network; only what differs touches its guests."""
         change = self.change(NetworkChange)
-        return self.accepted(actions.rename_network(actor_of(request), uuid, **change))
+        return self.accepted(actions.change_network(actor_of(request), uuid, **change))
 
     @starts(NetworkShown)
     def destroy(self, request: Request, uuid: UUID) -> Response:

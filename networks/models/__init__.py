@@ -14,11 +14,13 @@ from networks.models.parts import (
     ReservationQuerySet,
 )
 from networks.models.usage import ForwardUsage, NetworkUsage
+from networks.models.ways import EgressRule, PoolAddress
 
 __all__ = [
     "AddressSet",
     "Drift",
     "DriftQuerySet",
+    "EgressRule",
     "Forward",
     "ForwardQuerySet",
     "ForwardUsage",
@@ -26,6 +28,7 @@ __all__ = [
     "NetworkQuerySet",
     "NetworkUsage",
     "Part",
+    "PoolAddress",
     "PortClaim",
     "Reservation",
     "ReservationQuerySet",

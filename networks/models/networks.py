@@ -28,6 +28,7 @@ class NetworkQuerySet(models.QuerySet["Network"]):
     def for_display(self) -> Self:
         """With everything a list row, its state and its counts need, in one query."""
         rows = self.select_related("host", "job", "project", "source_address", "usage")
+        rows = rows.prefetch_related("pool__public_address", "egress_rules")
         return rows.defer(*heavy("job")).annotate(
             vm_count=_count("reservations", nic__isnull=False),
             forward_count=_count("forwards"),
@@ -51,7 +52,12 @@ class Network(Subject):
 
     class Mode(models.TextChoices):
         NAT = "nat", "NAT: reaches the outside, unreachable from it but for forwards"
+        ROUTED = "routed", "Routed: guests are seen and reached by their own addresses"
         ISOLATED = "isolated", "Isolated: guests reach each other only"
+
+    class Egress(models.TextChoices):
+        ALLOWED = "allowed", "Everywhere"
+        LISTED = "listed", "Only where it is listed"
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="networks")
     host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="networks")
@@ -64,7 +70,12 @@ class Network(Subject):
         blank=True,
         on_delete=models.PROTECT,
         related_name="networks",
-        help_text="The public address guests are seen with outside.",
+        help_text="The public address guests are seen with outside; the first one of a pool.",
+    )
+    mtu = models.PositiveIntegerField("MTU", default=1500, help_text="Bytes of a packet at most.")
+    egress = models.CharField(max_length=8, choices=Egress.choices, default=Egress.ALLOWED)
+    guests_apart = models.BooleanField(
+        default=False, help_text="Guests do not reach each other inside the network."
     )
 
     objects = NetworkQuerySet.as_manager()
@@ -88,6 +99,14 @@ class Network(Subject):
     def gateway(self) -> IPv4Address:
         """The bridge's own address: the first of the subnet."""
         return self.subnet.network_address + 1
+
+    @property
+    def sources(self) -> list[str]:
+        """The public addresses its guests are seen with outside; none is the host's own."""
+        pooled = [each.public_address.address for each in self.pool.all()]
+        if pooled:
+            return sorted(pooled, key=IPv4Address)
+        return [self.source_address.address] if self.source_address else []
 
     @property
     def bridge(self) -> str:

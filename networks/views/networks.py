@@ -23,7 +23,7 @@ from kvmweb.ui.requests import (
     writable_projects,
 )
 from networks import actions, subnet_map
-from networks.forms.networks import NetworkForm, RenameForm, ReservationForm
+from networks.forms.networks import NetworkForm, ReservationForm
 from networks.models import Forward, Network, Reservation
 
 GET_OR_POST = require_http_methods(["GET", "POST"])
@@ -62,7 +62,6 @@ def _context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
         "steps": fold(found.job.events.order_by("seq")) if found.job else [],
         "may_write": found.project_id in writable,
         "writable": writable,
-        "rename_form": RenameForm(initial={"name": found.name}),
         "reservation_form": ReservationForm(),
     }
 
@@ -102,17 +101,6 @@ def _proposed_subnet(projects: list[Any]) -> str:
         return actions.proposed_subnet(choose_host(), projects[0])
     except KvmwebError:
         return ""
-
-
-@GET_OR_POST
-def rename(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    found = get_for(user_of(request), Network, uuid, write=True)
-    form = RenameForm(request.POST or None, initial={"name": found.name})
-    if request.method == "POST" and form.done(
-        lambda data: actions.rename_network(actor_of(request), uuid, **data)
-    ):
-        return redirect("network", uuid)
-    return form_page(request, "networks/rename.html", form, network=found)
 
 
 @GET_OR_POST

@@ -69,7 +69,7 @@ def pages(
         "networks": "/networks/",
         "network": f"/networks/{network.uuid}/",
         "network-new": "/networks/new/",
-        "network-rename": f"/networks/{network.uuid}/rename/",
+        "network-settings": f"/networks/{network.uuid}/settings/",
         "network-delete": f"/networks/{network.uuid}/delete/",
         "forwards": "/forwards/",
         "forward": f"/forwards/{forward.uuid}/",

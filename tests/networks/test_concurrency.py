@@ -20,9 +20,9 @@ from kvmweb.projects.models import Membership, Project
 from networks.actions import (
     add_forward,
     add_reservation,
+    change_network,
     create_network,
     delete_forward,
-    rename_network,
 )
 from networks.models import Forward, Network, PortClaim, Reservation
 from tests.at_once import at_once, split
@@ -143,7 +143,7 @@ def test_renaming_does_not_double_a_name(
 
     def rename_or_create(number: int) -> Network:
         if number < len(made):
-            return rename_network(actor, made[number].uuid, name="same")
+            return change_network(actor, made[number].uuid, name="same")
         return create_network(actor, name="same", project=project.uuid)
 
     good, errors = split(at_once(12, rename_or_create))
@@ -228,7 +228,7 @@ def test_a_forward_is_removed_once(actor: Actor, forward: Forward) -> None:
 
 
 def test_a_queued_job_is_started_once(actor: Actor, network: Network) -> None:
-    rename_network(actor, network.uuid, name="office")
+    change_network(actor, network.uuid, name="office")
     _good, errors = split(at_once(8, lambda _: sync("network", network.uuid)))
     assert errors == []
     job = Job.objects.of("network", network.uuid).get(status=Status.RUNNING)

@@ -14,10 +14,10 @@ from networks.actions import (
     add_forward,
     add_reservation,
     change_forward,
+    change_network,
     create_network,
     delete_forward,
     delete_reservation,
-    rename_network,
 )
 from networks.models import Forward, Network, PortClaim, Reservation
 from networks.ports import warning_for
@@ -236,7 +236,7 @@ def test_a_removed_forward_holds_its_port_until_the_host_has_let_go(
 def test_an_older_generation_applied_does_not_free_the_port(
     actor: Actor, forward: Forward, network: Network
 ) -> None:
-    rename_network(actor, network.uuid, name="office")
+    change_network(actor, network.uuid, name="office")
     network.refresh_from_db()
     running = start_job(network.job)
     delete_forward(actor, forward.uuid)

@@ -15,10 +15,10 @@ from kvmweb.projects.actions import Actor, create_project
 from kvmweb.projects.models import AuditEvent, Project
 from networks.actions import (
     add_reservation,
+    change_network,
     create_network,
     delete_network,
     delete_reservation,
-    rename_network,
     repair_network,
 )
 from networks.models import Network, Reservation
@@ -119,7 +119,7 @@ def test_an_unfit_name_is_refused(actor: Actor, network: Network, name: str) -> 
     with refused(Invalid, "name", code="invalid_name"):
         create_network(actor, name=name)
     with refused(Invalid, "name", code="invalid_name"):
-        rename_network(actor, network.uuid, name=name)
+        change_network(actor, network.uuid, name=name)
     with refused(Invalid, "name", code="invalid_name"):
         add_reservation(actor, network=network.uuid, name=name)
 
@@ -153,7 +153,7 @@ def test_readers_and_strangers_change_nothing(
 ) -> None:
     for change in (
         lambda actor: create_network(actor, name="x", project=project.uuid),
-        lambda actor: rename_network(actor, network.uuid, name="x"),
+        lambda actor: change_network(actor, network.uuid, name="x"),
         lambda actor: delete_network(actor, network.uuid),
         lambda actor: repair_network(actor, network.uuid),
         lambda actor: add_reservation(actor, network=network.uuid, name="x"),
@@ -170,9 +170,9 @@ def test_readers_and_strangers_change_nothing(
 
 def test_renaming_is_a_new_generation(actor: Actor, network: Network) -> None:
     before = network.generation
-    renamed = rename_network(actor, network.uuid, name="office")
+    renamed = change_network(actor, network.uuid, name="office")
     assert (renamed.name, renamed.generation) == ("office", before + 1)
-    assert AuditEvent.objects.get(action="network.rename").data == {"before": "home"}
+    assert AuditEvent.objects.get(action="network.change").data == {"name": ["home", "office"]}
 
 
 def test_a_network_in_use_is_not_deleted(actor: Actor, vm: Vm, network: Network) -> None:
@@ -201,7 +201,7 @@ def test_nothing_more_happens_to_a_network_that_goes(actor: Actor, network: Netw
     with refused(Conflict, code="deleting"):
         delete_network(actor, network.uuid)
     with refused(Conflict, code="deleting"):
-        rename_network(actor, network.uuid, name="x")
+        change_network(actor, network.uuid, name="x")
     with refused(Conflict, "network", code="deleting"):
         add_reservation(actor, network=network.uuid, name="x")
 

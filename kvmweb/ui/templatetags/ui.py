@@ -126,9 +126,12 @@ def field(bound: BoundField, unit: str = "", classes: str = "") -> dict[str, Any
 def _widget(bound: BoundField) -> SafeString:
     kind = bound.field.widget
     look = "form-control"
+    if isinstance(kind, RadioSelect):  # each choice is an input of its own
+        kind.attrs["class"] = "form-check-input"
+        return SafeString()
     if isinstance(kind, CheckboxInput):
         look = "form-check-input"
-    elif isinstance(kind, Select) and not isinstance(kind, RadioSelect):
+    elif isinstance(kind, Select):
         look = "form-select"
     attributes: dict[str, str | bool] = {"class": f"{look} {kind.attrs.get('class', '')}".strip()}
     described = [f"{bound.auto_id}-help"] if bound.help_text else []

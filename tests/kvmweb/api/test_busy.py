@@ -44,9 +44,10 @@ def test_a_program_is_told_to_come_back(alices: Program, network: Network) -> No
 def test_a_page_says_so_without_asking_the_database_again(alice: User, network: Network) -> None:
     client = Client(raise_request_exception=False)
     client.force_login(alice)
-    address = f"/networks/{network.uuid}/rename/"
+    address = f"/networks/{network.uuid}/settings/"
+    wanted = {"name": "other", "mode": "nat", "egress": "allowed", "mtu": "1500"}
     with held():
-        answer = client.post(address, {"name": "other"})
+        answer = client.post(address, wanted)
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "5"
     assert "The panel is very busy" in answer.content.decode()

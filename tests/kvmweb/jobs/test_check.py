@@ -11,7 +11,7 @@ from kvmweb.jobs.actions import retry_job
 from kvmweb.jobs.dispatch import sync
 from kvmweb.jobs.models import Job, Status
 from kvmweb.projects.actions import Actor
-from networks.actions import check_network, rename_network
+from networks.actions import change_network, check_network
 from networks.models import Network
 from tests.cast import report
 from vms.actions import check_vm
@@ -56,7 +56,7 @@ def test_what_it_found_is_shown_and_changes_nothing(actor: Actor, network: Netwo
 def test_a_change_does_not_join_a_check_nor_wait_for_it(actor: Actor, network: Network) -> None:
     looking = started(check_network(actor, network.uuid))
     waiting = check_network(actor, network.uuid)
-    rename_network(actor, network.uuid, name="office")
+    change_network(actor, network.uuid, name="office")
     change = only_network().job
     assert change is not None
     assert started(change).status == Status.RUNNING
@@ -70,7 +70,7 @@ def test_a_change_does_not_join_a_check_nor_wait_for_it(actor: Actor, network: N
 def test_a_vm_is_checked_without_waiting_for_its_network(
     actor: Actor, vm: Vm, network: Network
 ) -> None:
-    rename_network(actor, network.uuid, name="office")
+    change_network(actor, network.uuid, name="office")
     assert started(check_vm(actor, vm.uuid)).status == Status.RUNNING
 
 

@@ -19,7 +19,7 @@ from kvmweb.jobs.dispatch import sync
 from kvmweb.jobs.models import Job, Status
 from kvmweb.jobs.sweep import sweep
 from kvmweb.projects.actions import Actor
-from networks.actions import add_forward, rename_network
+from networks.actions import add_forward, change_network
 from networks.models import Network, Reservation
 from tests.cast import fail_job, finish_job, start_job
 from tests.messages import drain
@@ -59,10 +59,10 @@ def test_a_hundred_changes_are_one_queued_job_and_one_spec(
 
 
 def test_what_comes_while_a_job_runs_waits_for_the_next(actor: Actor, network: Network) -> None:
-    rename_network(actor, network.uuid, name="one")
+    change_network(actor, network.uuid, name="one")
     running = start_job(only_network().job)
-    rename_network(actor, network.uuid, name="two")
-    rename_network(actor, network.uuid, name="three")
+    change_network(actor, network.uuid, name="two")
+    change_network(actor, network.uuid, name="three")
     sync("network", network.uuid)
     statuses = Job.objects.of("network", network.uuid).unfinished().values_list("status", flat=True)
     assert sorted(statuses) == ["queued", "running"]
@@ -84,7 +84,7 @@ def test_the_spec_is_published_sealed_to_the_hosts_own_queue(
     drain("control")
     drain("host.h1.net")
     with django_capture_on_commit_callbacks(execute=True):
-        rename_network(actor, network.uuid, name="office")
+        change_network(actor, network.uuid, name="office")
     assert drain("control") == [("kvmweb.jobs.sync", ["network", str(network.uuid)])]
     with django_capture_on_commit_callbacks(execute=True):
         sync("network", network.uuid)
@@ -101,7 +101,7 @@ def test_nothing_is_sent_for_a_change_that_was_not_committed(
     actor: Actor, network: Network, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks() as callbacks, transaction.atomic():
-        rename_network(actor, network.uuid, name="office")
+        change_network(actor, network.uuid, name="office")
         transaction.set_rollback(True)
     assert callbacks == []
 
@@ -181,7 +181,7 @@ def test_a_queued_job_of_what_is_gone_is_cancelled(actor: Actor, vm: Vm) -> None
 def test_a_spec_that_cannot_be_built_ends_its_job_and_holds_up_no_other(
     actor: Actor, network: Network, vm: Vm
 ) -> None:
-    rename_network(actor, network.uuid, name="office")
+    change_network(actor, network.uuid, name="office")
     # No mask has 99 bits: only a bug could write this.
     Network.objects.update(ipv4_subnet="10.60.0.0/99")
     broken = only_network().job
@@ -210,7 +210,7 @@ def test_an_absent_broker_loses_nothing(
     absent.conf.update(SETTINGS, broker_url=f"redis+socket://{tmp_path}/redis.sock")
     monkeypatch.setattr(dispatch, "app", absent)
     with django_capture_on_commit_callbacks(execute=True):
-        rename_network(actor, network.uuid, name="office")
+        change_network(actor, network.uuid, name="office")
     with django_capture_on_commit_callbacks(execute=True):
         sweep()
     assert caplog.text.count("broker away") == 2

@@ -17,7 +17,7 @@ from kvmweb.jobs.models import Job, Status
 from kvmweb.jobs.record import record
 from kvmweb.jobs.steps import fold
 from kvmweb.projects.actions import Actor
-from networks.actions import rename_network
+from networks.actions import change_network
 from networks.models import Forward, Network
 from tests.cast import report, start_job
 from tests.refusals import rows
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.db, pytest.mark.django_db]
 
 @pytest.fixture
 def running(actor: Actor, network: Network) -> Job:
-    rename_network(actor, network.uuid, name="office")
+    change_network(actor, network.uuid, name="office")
     return start_job(Network.objects.get().job)
 
 
@@ -118,7 +118,7 @@ def test_another_hosts_job_is_not_its_to_report(running: Job) -> None:
 
 
 def test_what_no_host_has_been_sent_cannot_be_reported(actor: Actor, network: Network) -> None:
-    rename_network(actor, network.uuid, name="office")
+    change_network(actor, network.uuid, name="office")
     queued = Job.objects.get(status=Status.QUEUED)
     before = rows()
     record("h1", message(queued, outcome=Outcome(ok=True, generation=99)))

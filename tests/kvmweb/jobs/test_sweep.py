@@ -14,7 +14,7 @@ from kvmweb.jobs.dispatch import LONGEST_LEASE
 from kvmweb.jobs.models import Job, Status
 from kvmweb.jobs.sweep import sweep
 from kvmweb.projects.actions import Actor
-from networks.actions import rename_network
+from networks.actions import change_network
 from networks.models import Network
 from tests.cast import start_job
 from tests.messages import drain
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.db, pytest.mark.django_db]
 
 @pytest.fixture
 def running(actor: Actor, network: Network) -> Job:
-    rename_network(actor, network.uuid, name="office")
+    change_network(actor, network.uuid, name="office")
     return start_job(Network.objects.get().job)
 
 
@@ -33,7 +33,7 @@ def expire() -> None:
 
 
 def test_a_queued_job_that_nobody_started_is_started(actor: Actor, network: Network) -> None:
-    rename_network(actor, network.uuid, name="office")
+    change_network(actor, network.uuid, name="office")
     sweep()
     assert Job.objects.latest("pk").status == Status.RUNNING
 
@@ -47,7 +47,7 @@ def test_a_job_with_a_lease_is_left_alone(running: Job) -> None:
 def test_a_job_past_its_lease_is_sent_again_with_the_very_same(
     actor: Actor, running: Job, host: Host, django_capture_on_commit_callbacks: Any
 ) -> None:
-    rename_network(actor, running.subject, name="changed-since")
+    change_network(actor, running.subject, name="changed-since")
     sent = running.payload
     expire()
     drain("host.h1.net")

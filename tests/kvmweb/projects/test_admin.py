@@ -26,10 +26,12 @@ from networks.inbound import RuleText
 from networks.models import (
     AddressSet,
     Drift,
+    EgressRule,
     Forward,
     ForwardUsage,
     Network,
     NetworkUsage,
+    PoolAddress,
     PortClaim,
     Reservation,
     Rule,
@@ -54,6 +56,8 @@ OURS: list[type[Model]] = [
     AddressSet,
     RuleSet,
     Rule,
+    PoolAddress,
+    EgressRule,
     Image,
     Vm,
     Disk,
@@ -88,6 +92,8 @@ def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
     Drift.objects.create(host=network.host, network=network, at=timezone.now())
     office = create_address_set(Actor(alice), name="a", networks=["198.51.100.0/24"])
     create_rule_set(Actor(alice), name="ra", rules=[RuleText("any", address_set=str(office.uuid))])
+    PoolAddress.objects.create(network=network, public_address=PublicAddress.objects.get())
+    EgressRule.objects.create(network=network, cidr="9.9.9.9/32", protocol="udp")
     KeptAnswer.objects.create(user=alice, key="k", request_digest="0" * 64, body={"a": 1})
 
 

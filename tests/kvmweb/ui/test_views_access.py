@@ -41,6 +41,13 @@ ALL = (200, 200, 200, 200)
 READ = (200, 200, 404, 200)
 WRITE = (200, 403, 404, 200)
 DO = (302, 403, 404, 302)
+SETTINGS = {
+    "name": "other",
+    "mode": "nat",
+    "source_addresses": "198.51.100.11",
+    "egress": "allowed",
+    "mtu": "1400",
+}
 DOORS = [
     Door("overview", ALL),
     Door("search", ALL),
@@ -64,8 +71,8 @@ DOORS = [
     Door("networks", ALL),
     Door("network-new", ALL),
     Door("network", READ, "network"),
-    Door("network-rename", WRITE, "network"),
-    Door("network-rename", DO, "network", "post", {"name": "other"}),
+    Door("network-settings", WRITE, "network"),
+    Door("network-settings", DO, "network", "post", SETTINGS),
     Door("network-delete", WRITE, "network"),
     Door("network-delete", (409, 403, 404, 409), "network", "post"),
     Door("network-check", DO, "network", "post"),

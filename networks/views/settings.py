@@ -1,0 +1,32 @@
+"""The settings of a network."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_http_methods
+
+from kvmweb.core.access import get_for
+from kvmweb.ui.answers import done, form_page
+from kvmweb.ui.requests import actor_of, user_of
+from networks import actions
+from networks.actions.settings import settings_of
+from networks.forms.networks import SettingsForm
+from networks.models import Network
+from networks.ports import addresses_of
+
+
+@require_http_methods(["GET", "POST"])
+def settings(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    found = get_for(user_of(request), Network, uuid, write=True)
+    form = SettingsForm(
+        request.POST or None,
+        settings=settings_of(found),
+        addresses=addresses_of([found.host_id]),
+    )
+    if request.method == "POST" and form.done(
+        lambda data: actions.change_network(actor_of(request), uuid, **data)
+    ):
+        return done(request, "The network is being changed.", "network", uuid)
+    return form_page(request, "networks/settings.html", form, network=found)
