@@ -16,6 +16,7 @@ from networks.models import (
     ForwardUsage,
     Network,
     NetworkUsage,
+    Peering,
     PoolAddress,
     PortClaim,
     Reservation,
@@ -41,6 +42,14 @@ class NetworkAdmin(StateColumn, OperatorAdmin):
     list_select_related = ("project", "host", "job")
     list_filter = ("mode", "host", "present")
     search_fields = ("name", "uuid", "ipv4_subnet", "project__name")
+
+
+@admin.register(Peering)
+class PeeringAdmin(OperatorAdmin):
+    list_display = ("network", "peer", "accepted", "present")
+    list_select_related = ("network", "peer")
+    list_filter = ("accepted", "present")
+    search_fields = ("network__name", "peer__name", "uuid")
 
 
 @admin.register(PoolAddress)

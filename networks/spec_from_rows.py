@@ -18,10 +18,11 @@ from networks.host.spec import (
     ForwardSpec,
     InboundSpec,
     NetworkSpec,
+    PeerSpec,
     Protocol,
     ReservationSpec,
 )
-from networks.models import Forward, Network, RuleSet
+from networks.models import Forward, Network, Peering, RuleSet
 
 
 def destination(network: Network) -> Destination:
@@ -48,11 +49,20 @@ def build_spec(network: Network) -> dict[str, Any]:
         source_pool=tuple(network.sources) if network.pool.exists() else (),
         egress=_egress(network),
         guests_apart=network.guests_apart,
+        peers=_peers(network) if network.present else (),
         mtu=network.mtu,
         reservations=tuple(_reservations(network)) if network.present else (),
         forwards=tuple(_forwards(network)) if network.present else (),
     )
     return msgspec.to_builtins(spec)  # type: ignore[no-any-return]
+
+
+def _peers(network: Network) -> tuple[PeerSpec, ...]:
+    """The halves that are the network's own: what it asked for, and what it accepted."""
+    rows = Peering.objects.of(network).filter(present=True).select_related("network", "peer")
+    agreed = [row for row in rows if row.accepted or row.network_id == network.pk]
+    others = sorted((row.other(network) for row in agreed), key=lambda other: other.pk)
+    return tuple(PeerSpec(bridge=other.bridge, subnet=other.ipv4_subnet) for other in others)
 
 
 def _egress(network: Network) -> tuple[EgressSpec, ...] | None:
@@ -141,6 +151,7 @@ def record(network: Network, outcome: Outcome) -> None:
     gone = {"present": False, "since__lte": outcome.generation}
     network.forwards.filter(**gone).delete()
     network.reservations.filter(**gone).delete()
+    network.asked_for.filter(**gone).delete()
 
 
 KIND = SubjectKind(

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from networks.views import firewall, forwards, hosts, networks, settings
+from networks.views import firewall, forwards, hosts, networks, peering, settings
 
 urlpatterns = [
     path("networks/", networks.networks, name="networks"),
@@ -42,6 +42,9 @@ urlpatterns = [
         firewall.address_set_delete,
         name="address-set-delete",
     ),
+    path("networks/<uuid:uuid>/peerings/new/", peering.new, name="peering-new"),
+    path("peerings/<uuid:uuid>/accept/", peering.accept, name="peering-accept"),
+    path("peerings/<uuid:uuid>/end/", peering.end, name="peering-end"),
     path("forwards/", forwards.forwards, name="forwards"),
     path("forwards/new/", forwards.new, name="forward-new"),
     path("forwards/<uuid:uuid>/", forwards.forward, name="forward"),

@@ -17,6 +17,7 @@ from networks.api import (
     Drifts,
     Hosts,
     Networks,
+    Peerings,
     Reservations,
     RuleSets,
 )
@@ -26,6 +27,7 @@ router = SimpleRouter(use_regex_path=False)
 router.register("hosts", Hosts, "host")
 router.register("public-addresses", PublicAddresses, "public-address")
 router.register("networks", Networks, "network")
+router.register("peerings", Peerings, "peering")
 router.register("reservations", Reservations, "reservation")
 router.register("forwards", BulkForwards, "forward")
 router.register("drifts", Drifts, "drift")

@@ -33,15 +33,18 @@ from networks.actions.networks import (
     proposed_subnet,
     repair_network,
 )
+from networks.actions.peering import accept_peering, ask_peering, end_peering
 from networks.actions.reservations import add_reservation, delete_reservation, release, reserve
 from networks.actions.settings import change_network
 
 __all__ = [
+    "accept_peering",
     "add_forward",
     "add_forwards",
     "add_reservation",
     "apply_to_network",
     "apply_to_reservation",
+    "ask_peering",
     "change_address_set",
     "change_forward",
     "change_network",
@@ -55,6 +58,7 @@ __all__ = [
     "delete_network",
     "delete_reservation",
     "delete_rule_set",
+    "end_peering",
     "lock_public_address",
     "new_network",
     "open_port",

@@ -22,6 +22,7 @@ from kvmweb.projects.actions import Actor, audit, project_for
 from kvmweb.projects.models import Project
 from networks import subnets
 from networks.actions.lookup import locked
+from networks.actions.peering import part
 from networks.actions.settings import (
     apply_settings,
     parse_mode,
@@ -29,7 +30,7 @@ from networks.actions.settings import (
     parse_sources,
     settings_of,
 )
-from networks.models import Network
+from networks.models import Network, Peering
 
 
 def create_network(
@@ -125,6 +126,10 @@ def proposed_subnet(host: Host, project: Project) -> str:
 def delete_network(actor: Actor, uuid: UUID | str) -> Network:
     """Remove a network that no VM uses, with its reservations and forwards."""
     with transaction.atomic():
+        found = get_for(actor.user, Network, uuid, write=True)
+        parted = Peering.objects.of(found).filter(present=True).select_related("network", "peer")
+        ends = {found.pk, *(peering.other(found).pk for peering in parted)}
+        list(lock(Network.objects.all()).filter(pk__in=ends).order_by("pk"))
         network = locked(actor, uuid)
         if in_use := network.reservations.filter(present=True, nic__isnull=False).count():
             raise Conflict(
@@ -132,6 +137,9 @@ def delete_network(actor: Actor, uuid: UUID | str) -> Network:
                 code="network_in_use",
                 remedy="Delete those VMs first.",
             )
+        for peering in parted.all():
+            part(actor, peering)
+        network.refresh_from_db()
         network.present = False
         network.save(update_fields=["present"])
         job = request(actor, network, f"Delete network {network}")

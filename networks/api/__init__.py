@@ -4,6 +4,7 @@ from networks.api.bulk import BulkForwards
 from networks.api.drift import Drifts, Hosts
 from networks.api.firewall import AddressSets, RuleSets
 from networks.api.networks import Networks
+from networks.api.peering import Peerings
 from networks.api.reservations import Reservations
 
 __all__ = [
@@ -15,3 +16,5 @@ __all__ = [
     "Reservations",
     "RuleSets",
 ]
+__all__ = ["BulkForwards", "Drifts", "Hosts", "Networks", "Reservations"]
+__all__ = ["BulkForwards", "Networks", "Peerings", "Reservations"]

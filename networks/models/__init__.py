@@ -13,6 +13,7 @@ from networks.models.parts import (
     Reservation,
     ReservationQuerySet,
 )
+from networks.models.peering import Peering, PeeringQuerySet
 from networks.models.usage import ForwardUsage, NetworkUsage
 from networks.models.ways import EgressRule, PoolAddress
 
@@ -28,6 +29,8 @@ __all__ = [
     "NetworkQuerySet",
     "NetworkUsage",
     "Part",
+    "Peering",
+    "PeeringQuerySet",
     "PoolAddress",
     "PortClaim",
     "Reservation",

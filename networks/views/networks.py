@@ -25,6 +25,7 @@ from kvmweb.ui.requests import (
 from networks import actions, subnet_map
 from networks.forms.networks import NetworkForm, ReservationForm
 from networks.models import Forward, Network, Reservation
+from networks.views.peering import peers_of
 
 GET_OR_POST = require_http_methods(["GET", "POST"])
 
@@ -63,6 +64,7 @@ def _context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
         "may_write": found.project_id in writable,
         "writable": writable,
         "reservation_form": ReservationForm(),
+        **peers_of(request, found),
     }
 
 

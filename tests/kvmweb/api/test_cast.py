@@ -15,9 +15,22 @@ from kvmweb.api.urls import router, urlpatterns
 from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.projects.actions import Actor
 from kvmweb.projects.models import Project
-from networks.actions import create_address_set, create_rule_set
+from networks.actions import (
+    ask_peering,
+    create_address_set,
+    create_network,
+    create_rule_set,
+)
 from networks.inbound import RuleText
-from networks.models import AddressSet, Drift, Forward, Network, Reservation, RuleSet
+from networks.models import (
+    AddressSet,
+    Drift,
+    Forward,
+    Network,
+    Peering,
+    Reservation,
+    RuleSet,
+)
 from tests.kvmweb.api.conftest import Program
 from vms.models import Image, Vm
 
@@ -50,6 +63,8 @@ class World:
     drift: Drift
     rule_set: RuleSet
     address_set: AddressSet
+    peering: Peering
+    unpaired: Network
 
     def uuid(self, kind: str) -> str:
         subject = {
@@ -59,6 +74,7 @@ class World:
             "reservation": self.reservation,
             "forward": self.forward,
             "drift": self.drift,
+            "peering": self.peering,
             "image": self.image,
             "rule-set": self.rule_set,
             "address-set": self.address_set,
@@ -96,6 +112,14 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "post reservation-list": (ADD, lambda w: {"name": "r2", "network": w.uuid("network")}),
     "get reservation-detail": (READ, nothing),
     "delete reservation-detail": ((409, 403, 404, 409, 401), nothing),
+    "get peering-list": (EVERYBODY, nothing),
+    "post peering-list": (
+        ADD,
+        lambda w: {"network": w.uuid("network"), "peer": str(w.unpaired.uuid)},
+    ),
+    "get peering-detail": (READ, nothing),
+    "post peering-accept": (CHANGE, nothing),
+    "delete peering-detail": (CHANGE, nothing),
     "get forward-list": (EVERYBODY, nothing),
     "post forward-list": (ADD, lambda w: {"vm": w.uuid("vm"), "target_port": 80}),
     "post forward-bulk": (
@@ -151,6 +175,7 @@ OF_PROJECTS = (
     "reservation",
     "forward",
     "drift",
+    "peering",
     "vm",
     "job",
     "rule-set",
@@ -187,19 +212,25 @@ def world(
     drift = Drift.objects.create(host=host, network=network, at=timezone.now())
     rule_set = create_rule_set(Actor(alice), name="shop", rules=[RuleText("tcp", "80")])
     office = create_address_set(Actor(alice), name="office", networks=["198.51.100.0/24"])
+    lab, den = (
+        create_network(Actor(alice), name=name, project=project.uuid) for name in ("lab", "den")
+    )
+    peering = ask_peering(Actor(alice), network=network.uuid, peer=lab.uuid)
     return World(
-        users,
-        project,
-        host,
-        public_address,
-        image,
-        vm,
-        network,
-        reservation,
-        forward,
-        drift,
-        rule_set,
-        office,
+        users=users,
+        project=project,
+        host=host,
+        public=public_address,
+        image=image,
+        vm=vm,
+        network=network,
+        reservation=reservation,
+        forward=forward,
+        drift=drift,
+        peering=peering,
+        unpaired=den,
+        rule_set=rule_set,
+        address_set=office,
     )
 
 

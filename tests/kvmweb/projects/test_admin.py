@@ -31,6 +31,7 @@ from networks.models import (
     ForwardUsage,
     Network,
     NetworkUsage,
+    Peering,
     PoolAddress,
     PortClaim,
     Reservation,
@@ -58,6 +59,7 @@ OURS: list[type[Model]] = [
     Rule,
     PoolAddress,
     EgressRule,
+    Peering,
     Image,
     Vm,
     Disk,
@@ -93,6 +95,14 @@ def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
     office = create_address_set(Actor(alice), name="a", networks=["198.51.100.0/24"])
     create_rule_set(Actor(alice), name="ra", rules=[RuleText("any", address_set=str(office.uuid))])
     PoolAddress.objects.create(network=network, public_address=PublicAddress.objects.get())
+    lab = Network.objects.create(
+        project=network.project,
+        host=network.host,
+        job=network.job,
+        name="lab",
+        ipv4_subnet="10.61.0.0/24",
+    )
+    Peering.objects.create(network=network, peer=lab)
     EgressRule.objects.create(network=network, cidr="9.9.9.9/32", protocol="udp")
     KeptAnswer.objects.create(user=alice, key="k", request_digest="0" * 64, body={"a": 1})
 
@@ -260,7 +270,7 @@ def test_buttons_work_on_many_at_once_and_say_what_was_refused(
 def test_buttons_are_for_staff(world: None, alice: User) -> None:
     client = Client()
     client.force_login(alice)
-    network = Network.objects.get()
+    network = Network.objects.get(name="home")
     before = Job.objects.count()
     assert client.post(address(Network, "ask", network.pk, "repair")).status_code == 302
     assert Job.objects.count() == before

@@ -12,7 +12,13 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from kvmweb.hosts.models import Host
 from kvmweb.projects.actions import Actor, create_token
-from networks.actions import apply_to_network, create_address_set, create_rule_set
+from networks.actions import (
+    apply_to_network,
+    ask_peering,
+    create_address_set,
+    create_network,
+    create_rule_set,
+)
 from networks.inbound import RuleText
 from networks.models import Forward, Network
 from vms.models import Vm
@@ -75,6 +81,11 @@ DOORS = [
     Door("network-settings", DO, "network", "post", SETTINGS),
     Door("network-delete", WRITE, "network"),
     Door("network-delete", (409, 403, 404, 409), "network", "post"),
+    Door("peering-new", WRITE, "network"),
+    Door("peering-new", (400, 403, 404, 400), "network", "post", {"peer": "nobody"}),
+    Door("peering-accept", DO, "peering", "post"),
+    Door("peering-end", WRITE, "peering"),
+    Door("peering-end", DO, "peering", "post"),
     Door("network-check", DO, "network", "post"),
     Door("network-repair", DO, "network", "post"),
     Door("reservation-new", WRITE, "network"),
@@ -141,6 +152,7 @@ def uuids(vm: Vm, network: Network, forward: Forward, host: Host, alice: User) -
     web = RuleText("tcp", "80", address_set=str(office.uuid))
     rule_set = create_rule_set(Actor(alice), name="shop", rules=[web])
     apply_to_network(Actor(alice), network.uuid, rule_sets=[rule_set.uuid])
+    lab = create_network(Actor(alice), name="lab", project=network.project.uuid)
     things = {
         "rule-set": rule_set,
         "rule": rule_set.rules.get(),
@@ -152,6 +164,7 @@ def uuids(vm: Vm, network: Network, forward: Forward, host: Host, alice: User) -
         "host": host,
         "job": vm.job,
         "token": token,
+        "peering": ask_peering(Actor(alice), network=network.uuid, peer=lab.uuid),
     }
     return {name: str(thing.uuid) for name, thing in things.items() if thing}
 
