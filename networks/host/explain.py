@@ -528,7 +528,17 @@ def _mode(spec: NetworkSpec) -> Step:
             wanted="A network with a way out.",
             remedy="Use a NAT network for this VM. Isolation is what this network is for.",
         )
+    if spec.egress is not None:
+        return _ok("mode", title, f"Guests may go where the network lists: {_places(spec)}.")
     return _ok("mode", title, "The network has a way out.")
+
+
+def _places(spec: NetworkSpec) -> str:
+    places = []
+    for rule in spec.egress or ():
+        ports = "" if not rule.last_port else f" {rule.first_port}-{rule.last_port}"
+        places.append(f"{rule.protocol}{ports} to {rule.cidr}")
+    return _listed(tuple(places)) or "nothing at all"
 
 
 def _nat(spec: NetworkSpec, host: HostFacts) -> Step:
@@ -542,7 +552,17 @@ def _nat(spec: NetworkSpec, host: HostFacts) -> Step:
             remedy="Press Repair.",
             mend="repair",
         )
-    return _ok("nat", title, f"Guests go out as {spec.source_address or 'the host'}.")
+    if spec.mode == "routed":
+        return _ok("nat", title, "Guests go out as themselves.")
+    sources = ", ".join(_sources_of(spec)) or "the host"
+    return _ok("nat", title, f"Guests go out as {sources}.")
+
+
+def _sources_of(spec: NetworkSpec) -> tuple[str, ...]:
+    """The public addresses guests are seen with; none where that is the host's own or theirs."""
+    if spec.mode != "nat":
+        return ()
+    return spec.source_pool or ((spec.source_address,) if spec.source_address else ())
 
 
 def _uplink(host: HostFacts) -> Step:
@@ -566,11 +586,14 @@ def _uplink(host: HostFacts) -> Step:
 
 def _source_address(spec: NetworkSpec, host: HostFacts) -> Step:
     title = "The network's public address is on the host"
-    address = spec.source_address
-    if not address or spec.mode == "isolated":
-        return _ok("address", title, "Guests go out with the address of the host.")
-    if address in {held for _, held in host.holds}:
-        return _ok("address", title, f"The host has {address}.")
+    sources = _sources_of(spec)
+    if not sources:
+        own = "addresses of their own" if spec.mode == "routed" else "the address of the host"
+        return _ok("address", title, f"Guests go out with {own}.")
+    held = {address for _, address in host.holds}
+    address = next((source for source in sources if source not in held), "")
+    if not address:
+        return _ok("address", title, f"The host has {', '.join(sources)}.")
     return _broken(
         "address",
         title,

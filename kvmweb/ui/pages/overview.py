@@ -58,7 +58,7 @@ def _in(rows: Any, project: Project | None) -> Any:
 
 def _picture(networks: list[Network], vms: list[Vm]) -> picture.Picture:
     guests: dict[int, list[picture.VmRow]] = {}
-    addresses = {n.source_address.address for n in networks if n.source_address}
+    addresses = {source for network in networks for source in network.sources}
     for vm in vms:
         for reservation in vm.reservations:
             doors = [_door(forward, reservation.network) for forward in _open(reservation)]
@@ -80,12 +80,20 @@ def _network(network: Network, guests: list[picture.VmRow]) -> picture.NetworkRo
         url=reverse("network", args=[network.uuid]),
         name=network.name,
         subnet=network.ipv4_subnet,
-        isolated=network.mode == Network.Mode.ISOLATED,
+        way=_way(network),
         host=network.host.name,
-        source_address=network.source_address.address if network.source_address else "",
+        sources=network.sources,
         state=network.state,
         vms=guests,
     )
+
+
+def _way(network: Network) -> str:
+    """How it goes out, in few words: a pool by its number."""
+    if network.mode != Network.Mode.NAT:
+        return str(network.mode)
+    first, *more = network.sources or ["the host"]
+    return f"out by {len(more) + 1} addresses" if more else f"out as {first}"
 
 
 def _door(forward: Forward, network: Network) -> picture.DoorRow:

@@ -46,9 +46,9 @@ class NetworkRow:
     url: str
     name: str
     subnet: str
-    isolated: bool
+    way: str
     host: str
-    source_address: str
+    sources: Sequence[str]
     state: State
     vms: Sequence[VmRow] = ()
 
@@ -155,9 +155,10 @@ def _connect(picture: Picture) -> None:
         picture.lines.append(Line(_curve(cloud.right, cloud.mid, box.x, box.mid), "trunk"))
     for box in picture.networks:
         network = box.row
-        if isinstance(network, NetworkRow) and (place := places.get(network.source_address)):
-            path = _curve(box.x, box.y + HEAD // 2, place.right, place.mid)
-            picture.lines.append(Line(path, "out"))
+        for source in network.sources if isinstance(network, NetworkRow) else ():
+            if place := places.get(source):
+                path = _curve(box.x, box.y + HEAD // 2, place.right, place.mid)
+                picture.lines.append(Line(path, "out"))
     for label in picture.doors:
         door = label.row
         if isinstance(door, DoorRow) and (place := places.get(door.public_address)):

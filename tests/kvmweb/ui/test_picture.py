@@ -34,9 +34,9 @@ def network(vms: int, doors: int = 1, **changes: object) -> NetworkRow:
         "url": "/n/",
         "name": "home",
         "subnet": "10.60.0.0/24",
-        "isolated": False,
+        "way": "out as 198.51.100.11",
         "host": "h1",
-        "source_address": "198.51.100.11",
+        "sources": ["198.51.100.11"],
         "state": State.ACTIVE,
         "vms": rows,
     }
@@ -66,7 +66,7 @@ def test_a_crowded_network_shows_some_and_counts_the_rest() -> None:
 
 
 def test_an_isolated_network_has_no_way_out() -> None:
-    picture = draw([network(1, 0, isolated=True, source_address="")], [])
+    picture = draw([network(1, 0, way="isolated", sources=[])], [])
     assert [line.kind for line in picture.lines] == []
 
 

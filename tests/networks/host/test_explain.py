@@ -16,7 +16,7 @@ from kvmweb.host.store import SpecStore
 from networks.host.drivers.dhcp import Dhcp
 from networks.host.explain import Step, first_broken
 from networks.host.facts import Looker
-from networks.host.spec import ForwardSpec, NetworkSpec
+from networks.host.spec import EgressSpec, ForwardSpec, NetworkSpec
 from tests.netns import Namespace, eventually, veth
 from tests.networks.host.lab import (
     OUTSIDE,
@@ -450,3 +450,31 @@ def test_what_leaves_and_is_never_answered_is_said(world: World) -> None:
     world.guest.ask_tcp(OUTSIDE, 80, 0.3)
     assert broken(world.why_not_out()) == "answers"
     world.lab.internet.nft("delete table ip mute")
+
+
+def test_the_way_out_is_told_as_the_network_goes(world: World) -> None:
+    web = EgressSpec(cidr="0.0.0.0/0", protocol="tcp", first_port=80, last_port=443)
+    listed = replace(world.spec, egress=(web,), source_pool=(PUBLIC, SECOND_PUBLIC))
+    with applied(world, listed):
+        steps = {step.key: step for step in world.why_not_out(listed)}
+        assert steps["mode"].found == (
+            "Guests may go where the network lists: tcp 80-443 to 0.0.0.0/0."
+        )
+        assert steps["nat"].found == f"Guests go out as {PUBLIC}, {SECOND_PUBLIC}."
+        assert steps["address"].verdict == "ok"
+        elsewhere = replace(listed, source_pool=(PUBLIC, "198.51.100.77"))
+        missing = next(s for s in world.why_not_out(elsewhere) if s.key == "address")
+        assert missing.found.startswith("Guests go out as 198.51.100.77, which no interface")
+    routed = replace(world.spec, mode="routed")
+    with applied(world, routed):
+        steps = {step.key: step for step in world.why_not_out(routed)}
+        assert steps["nat"].found == "Guests go out as themselves."
+
+
+@contextmanager
+def applied(world: World, spec: NetworkSpec) -> Iterator[None]:
+    world.apply(spec)
+    try:
+        yield
+    finally:
+        world.apply()
