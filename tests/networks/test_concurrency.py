@@ -20,11 +20,14 @@ from kvmweb.projects.models import Membership, Project
 from networks.actions import (
     add_forward,
     add_reservation,
+    ask_peering,
     change_network,
     create_network,
     delete_forward,
+    delete_network,
+    end_peering,
 )
-from networks.models import Forward, Network, PortClaim, Reservation
+from networks.models import Forward, Network, Peering, PortClaim, Reservation
 from tests.at_once import at_once, split
 from vms.actions import NewForward, NewNetwork, NewVm, create_vm, delete_vm
 from vms.models import Image, Vm
@@ -242,3 +245,33 @@ def test_a_user_gets_one_project(transactional_db: None) -> None:
     assert errors == []
     assert len({project.pk for project in good}) == 1
     assert Membership.objects.filter(user=newcomer).count() == 1
+
+
+def test_two_networks_are_paired_once_whoever_asks(actor: Actor, network: Network) -> None:
+    other = create_network(actor, name="other")
+    ends = (network.uuid, other.uuid)
+    good, errors = split(
+        at_once(
+            MANY,
+            lambda number: ask_peering(actor, network=ends[number % 2], peer=ends[1 - number % 2]),
+        )
+    )
+    assert len(good) == 1
+    assert len(errors) == MANY - 1
+    assert codes(errors) == {"already_peers"}
+    assert Peering.objects.count() == 1
+
+
+def test_networks_that_part_and_go_at_once_leave_no_half(actor: Actor, network: Network) -> None:
+    others = [create_network(actor, name=f"n{number}") for number in range(4)]
+    made = [ask_peering(actor, network=network.uuid, peer=other.uuid) for other in others]
+
+    def part_or_delete(number: int) -> object:
+        if number % 2:
+            return end_peering(actor, made[number // 2].uuid)
+        return delete_network(actor, others[number // 2].uuid)
+
+    _, errors = split(at_once(8, part_or_delete))
+    assert codes(errors) <= {"deleting"}
+    assert not Peering.objects.filter(present=True).exists()
+    assert Network.objects.filter(present=True).count() == 1

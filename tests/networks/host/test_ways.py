@@ -207,6 +207,24 @@ def test_networks_reach_each_other_only_while_both_agree(site: Site) -> None:
     assert a.ask_tcp(b_address, 80, BRIEF) == b.ask_tcp(a_address, 80, BRIEF) == ""
 
 
+def test_a_peer_cannot_be_reached_under_another_address_or_past_its_consent(site: Site) -> None:
+    one = replace(network(1, guests=1), peers=(ONE_AND_TWO[2],))
+    two = replace(network(2, guests=1), peers=(ONE_AND_TWO[1],))
+    third = replace(network(3, guests=1), peers=(ONE_AND_TWO[2],))
+    (a,), (b,), (c,) = (site.guests(spec) for spec in (one, two, third))
+    for spec in (one, two, third):
+        site.apply(spec)
+    there = two.reservations[0].address
+    for stranger in ("10.61.0.99", "10.62.0.99", "10.63.0.2"):
+        a.ip(f"address add {stranger}/32 dev eth0")
+        with a.udp_socket() as spoofed:
+            spoofed.bind((stranger, 0))
+            assert ask(spoofed, there, 7, BRIEF) == ""
+        a.ip(f"address del {stranger}/32 dev eth0")
+    assert a.ask_udp(there, 7) == one.reservations[0].address
+    assert c.ask_udp(there, 7, BRIEF) == b.ask_udp(third.reservations[0].address, 7, BRIEF) == ""
+
+
 def test_a_peer_that_is_removed_takes_the_way_to_it_along(site: Site) -> None:
     one = replace(network(1, guests=1), peers=(ONE_AND_TWO[2],))
     two = replace(network(2, guests=1), peers=(ONE_AND_TWO[1],))
