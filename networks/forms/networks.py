@@ -28,8 +28,14 @@ class NetworkForm(ActionForm):
     )
     project = forms.ChoiceField(required=False)
 
-    def __init__(self, *args: Any, projects: list[Any], **options: Any) -> None:
+    def __init__(self, *args: Any, projects: list[Any], routed: list[str], **options: Any) -> None:
         super().__init__(*args, **options)
+        if routed:
+            self.fields[
+                "ipv4_subnet"
+            ].help_text += (
+                f" A routed network may also have a part of {', '.join(routed)}, which is public."
+            )
         if len(projects) > 1:
             self.fields["project"].choices = project_choices(projects)  # type: ignore[attr-defined]
         else:

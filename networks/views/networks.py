@@ -84,7 +84,9 @@ def _taken(guest: Reservation) -> subnet_map.Taken:
 def new(request: HttpRequest) -> HttpResponse:
     projects = writable_projects(request)
     initial = {"name": "", "ipv4_subnet": _proposed_subnet(projects)}
-    form = NetworkForm(request.POST or None, projects=projects, initial=initial)
+    form = NetworkForm(
+        request.POST or None, projects=projects, routed=_routed_subnets(), initial=initial
+    )
     if request.method == "POST":
         default = str(projects[0].uuid)
 
@@ -103,6 +105,14 @@ def _proposed_subnet(projects: list[Any]) -> str:
         return actions.proposed_subnet(choose_host(), projects[0])
     except KvmwebError:
         return ""
+
+
+def _routed_subnets() -> list[str]:
+    """What is routed to the host that a new network would be on."""
+    try:
+        return list(choose_host().routed_subnets)
+    except KvmwebError:
+        return []
 
 
 @GET_OR_POST

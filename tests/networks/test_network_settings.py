@@ -254,3 +254,11 @@ def test_the_page_says_which_line_is_wrong(alice: User, network: Network, client
     )
     assert answer.status_code == 400
     assert "10.0.0.1/8 is an address inside 10.0.0.0/8." in answer.content.decode()
+
+
+def test_the_form_of_a_new_network_names_what_is_routed_here(
+    alice: User, routed_host: Host, client: Client
+) -> None:
+    client.force_login(alice)
+    shown = client.get(reverse("network-new")).content.decode()
+    assert "may also have a part of 198.18.5.0/24, which is public." in shown
