@@ -20,8 +20,9 @@ Address: TypeAlias = IPv4Address | IPv6Address
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """A tracked connection. `answers` is who answers, `seen` whom that one sees, after any
-    translation."""
+    translation; `number` is that of its forward, 0 is none."""
 
+    number: int = 0
     protocol: int
     source: Address
     destination: Address
@@ -37,9 +38,11 @@ class Connection:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
     """A network, and what of its host decides: the host's own addresses, those that masquerading
-    takes, and the subnets of the other networks."""
+    takes, and the subnets of the other networks. `whole` are the numbers of its forwards of whole
+    addresses."""
 
     spec: NetworkSpec
+    whole: frozenset[int] = frozenset()
     own: frozenset[str] = frozenset()
     masquerade: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
@@ -51,6 +54,8 @@ class Judge:
         starts, answers = side.has(connection.source), side.has(connection.answers)
         if not (starts or answers) or self._is_of_host(connection):
             return True
+        if connection.number in self.whole and not self._is_open(connection):
+            return False
         if connection.is_forwarded:
             return not starts or self._may_leave(side, connection)
         if starts and answers:
@@ -58,16 +63,16 @@ class Judge:
         peer = connection.destination if starts else connection.source
         if _is_in(peer, self.others):
             return _is_in(peer, side.peers)
-        return self._may_leave(side, connection) if starts else self._may_come(side, connection)
+        if starts:
+            return self._may_leave(side, connection)
+        return side.mode == "routed" and self._is_open(connection)
 
     def _is_of_host(self, connection: Connection) -> bool:
         if str(connection.source) in self.own:
             return True
         return not connection.is_forwarded and str(connection.destination) in self.own
 
-    def _may_come(self, side: _Side, connection: Connection) -> bool:
-        if side.mode != "routed":
-            return False
+    def _is_open(self, connection: Connection) -> bool:
         guest, spec = str(connection.answers), self.spec
         own = (
             rule

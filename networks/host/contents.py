@@ -176,6 +176,8 @@ def _forward_elements(spec: NetworkSpec, forward: ForwardSpec) -> list[Element]:
     for name, key, value in doors(forward):
         found.append(Element("inet", name, key, value, spec.bridge))
         found.append(Element("inet", DOORS[name], key, number, spec.bridge))
+    if forward.protocol == "all":
+        found.append(Element("inet", "whole", number, (), spec.bridge))
     return [
         *found,
         Element("inet", "acct_in", number, (), spec.bridge),

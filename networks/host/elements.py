@@ -142,6 +142,7 @@ SETS: dict[tuple[Family, str], SetType] = {
     ("inet", "egress_ports"): SetType(
         ("ifname", "inet_proto", "inet_service", "ipv4_addr"), interval=True
     ),
+    ("inet", "whole"): SetType(("mark",)),
     ("inet", "open_all"): SetType(("ipv4_addr", "inet_proto", "ipv4_addr"), interval=True),
     ("inet", "open_ports"): SetType(
         ("ipv4_addr", "inet_proto", "inet_service", "ipv4_addr"), interval=True

@@ -263,6 +263,7 @@ def _judge(spec: NetworkSpec, state: NetworkState) -> Judge:
     primary = (uplink.primary for uplink in state.uplinks)
     return Judge(
         spec=spec,
+        whole=frozenset(each.number for each in spec.forwards if each.protocol == "all"),
         own=state.own,
         masquerade=frozenset().union(*primary),
         others=state.others,

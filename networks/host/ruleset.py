@@ -19,8 +19,9 @@ The ct mark of a connection is the number of its forward, 0 is none. Some sets a
 Two networks reach each other only while both are in `pairs` with the other: each owns its half, so
 what either takes back is gone. A guest whose network has no free way out (`egress`) may send to
 what is listed for it; a forward is open to it only where its list has the public address, which is
-asked before the translation. A guest that is reachable as a whole is closed but for what is listed
-for its address in `open_all` and `open_ports`.
+asked before the translation. A guest that is reachable as a whole (its network is routed, or a
+whole public address leads to it) is closed there but for what is listed for its address in
+`open_all` and `open_ports`.
 
 dnsmasq serves all networks and believes what a DHCP message says of its sender. So a guest's says
 what its frame says: the MAC and the address it names are written over with the guest's own, and
@@ -168,6 +169,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "ct mark @restricted jump allowed",
         "ct mark @max_rate counter drop",
         "ct mark @max_conn counter reject with icmpx admin-prohibited",
+        "ct mark @whole goto inbound",
         "accept",
     ),
     ("inet", "allowed"): (

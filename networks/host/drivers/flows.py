@@ -63,6 +63,7 @@ class Flow:
         ends = (self.source, self.destination, self.guest, self.seen)
         source, destination, answers, seen = map(ip_address, ends)
         return Connection(
+            number=self.mark,
             protocol=self.protocol,
             source=source,
             destination=destination,

@@ -9,12 +9,13 @@ import pytest
 
 from networks.host.spec import InboundSpec, NetworkSpec
 from tests.netns import Namespace, ask
-from tests.networks.host.lab import OUTSIDE, PUBLIC, Lab, network
+from tests.networks.host.lab import OUTSIDE, PUBLIC, Lab, forward, network, with_forwards
 
 pytestmark = pytest.mark.kernel
 
 BRIEF = 0.4
 ELSEWHERE = "198.51.100.77"
+WHOLE = "198.51.100.12"
 EVERYBODY = "0.0.0.0/0"
 
 
@@ -123,6 +124,38 @@ def test_opening_more_ends_nothing(site: Site) -> None:
         site.lab.apply(site.opened(tcp(80), tcp(443)))
         assert _echoes(open_one)
         assert site.reaches(site.first, 443)
+
+
+def test_a_guest_with_a_whole_address_is_closed_but_for_what_is_opened(lab: Lab) -> None:
+    """A forward of one of its ports needs no rule, before and after."""
+    spec = network(guests=2)
+    first, second = spec.reservations
+    guest, sibling = lab.guest(first, spec), lab.guest(second, spec)
+    for port in (80, 81):
+        guest.tcp_server(port)
+    lab.internet.tcp_server(80)
+    lab.host.ip(f"address add {WHOLE}/24 dev up0")
+    door = forward(1, 1, first, public_port=8080)
+    whole = replace(door, id="whole", number=109, protocol="all", public_address=WHOLE)
+    whole = replace(whole, public_port=0, port=0, source_nat=True)
+
+    def opened(*rules: InboundSpec) -> NetworkSpec:
+        return with_forwards(replace(spec, inbound=rules), whole, door)
+
+    lab.apply(opened())
+    internet = lab.internet
+    assert internet.ask_tcp(WHOLE, 80, BRIEF) == sibling.ask_tcp(WHOLE, 80, BRIEF) == ""
+    assert internet.ask_tcp(PUBLIC, 8080) == OUTSIDE
+    assert guest.ask_tcp(OUTSIDE, 80) == WHOLE
+    lab.apply(opened(tcp(80, 81)))
+    with internet.connect(WHOLE, 80) as kept, internet.connect(WHOLE, 81) as ended:
+        assert kept.recv(100)
+        assert ended.recv(100)
+        assert sibling.ask_tcp(WHOLE, 80)
+        lab.apply(opened(tcp(80)))
+        assert _echoes(kept)
+        assert not _echoes(ended)
+    assert internet.ask_tcp(PUBLIC, 8080) == OUTSIDE
 
 
 def _echoes(connection: socket.socket) -> bool:

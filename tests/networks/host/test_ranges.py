@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from networks.host.spec import ForwardSpec, NetworkSpec
+from networks.host.spec import ForwardSpec, InboundSpec, NetworkSpec
 from tests.netns import ask
 from tests.networks.host.lab import OUTSIDE, PUBLIC, SECOND_PUBLIC, Lab, forward, network
 from tests.networks.host.lab import with_forwards as having
@@ -23,13 +23,14 @@ THIRD = "198.51.100.12"
 
 
 class World:
-    """A network that goes out as .11 with guests a and b, and one with guest c; the host has .12
-    too."""
+    """A network that goes out as .11 with guests a and b, open to anybody where they are reachable
+    as a whole, and one with guest c; the host has .12 too."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         lab.host.ip(f"address add {THIRD}/24 dev up0")
-        self.one, self.two = network(1, guests=2), network(2, guests=1)
+        self.one = replace(network(1, guests=2), inbound=(InboundSpec(cidr="0.0.0.0/0"),))
+        self.two = network(2, guests=1)
         self.first, self.second = self.one.reservations
         self.a, self.b = lab.guest(self.first, self.one), lab.guest(self.second, self.one)
         self.c = lab.guest(self.two.reservations[0], self.two)
