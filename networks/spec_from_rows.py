@@ -51,6 +51,10 @@ def build_spec(network: Network) -> dict[str, Any]:
         guests_apart=network.guests_apart,
         peers=_peers(network) if network.present else (),
         mtu=network.mtu,
+        ipv6=network.ipv6,  # type: ignore[arg-type]
+        subnet6=network.ipv6_subnet,
+        gateway6=network.gateway6,
+        source_address6=network.source_address6.address if network.source_address6 else None,
         reservations=tuple(_reservations(network)) if network.present else (),
         forwards=tuple(_forwards(network)) if network.present else (),
     )
@@ -62,7 +66,10 @@ def _peers(network: Network) -> tuple[PeerSpec, ...]:
     rows = Peering.objects.of(network).filter(present=True).select_related("network", "peer")
     agreed = [row for row in rows if row.accepted or row.network_id == network.pk]
     others = sorted((row.other(network) for row in agreed), key=lambda other: other.pk)
-    return tuple(PeerSpec(bridge=other.bridge, subnet=other.ipv4_subnet) for other in others)
+    return tuple(
+        PeerSpec(bridge=other.bridge, subnet=other.ipv4_subnet, subnet6=other.ipv6_subnet)
+        for other in others
+    )
 
 
 def _egress(network: Network) -> tuple[EgressSpec, ...] | None:
@@ -86,6 +93,7 @@ def _reservations(network: Network) -> list[ReservationSpec]:
             id=str(row.uuid),
             mac=row.mac,
             address=row.address,
+            address6=network.address6_of(row.mac),
             hostname=row.name,
             port=row.port,
             inbound=tuple(_inbound(row.rule_sets.all())),
@@ -116,7 +124,7 @@ def _inbound(rule_sets: Iterable[RuleSet]) -> Iterator[InboundSpec]:
 def _forwards(network: Network) -> list[ForwardSpec]:
     """A paused forward is not there for the host."""
     rows = network.forwards.filter(present=True, paused=False)
-    rows = rows.select_related("reservation", "public_address")
+    rows = rows.select_related("reservation", "public_address", "network")
     return [_forward(row, protocol) for row in rows.order_by("pk") for protocol in row.protocols]
 
 
@@ -127,7 +135,7 @@ def _forward(row: Forward, protocol: str) -> ForwardSpec:
         protocol=_PROTOCOLS[protocol],
         public_address=row.public_address.address,
         public_port=row.public_port,
-        address=row.reservation.address,
+        address=row.target_address,
         port=row.target_port,
         sources=tuple(row.sources),
         rate=row.max_rate or 0,

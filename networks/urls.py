@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from networks.views import firewall, forwards, hosts, networks, peering, settings
+from networks.views import firewall, forwards, hosts, ipv6, networks, peering, settings
 
 urlpatterns = [
     path("networks/", networks.networks, name="networks"),
@@ -10,6 +10,7 @@ urlpatterns = [
     path("networks/<uuid:uuid>/", networks.network, name="network"),
     path("networks/<uuid:uuid>/settings/", settings.settings, name="network-settings"),
     path("networks/<uuid:uuid>/delete/", networks.delete, name="network-delete"),
+    path("networks/<uuid:uuid>/ipv6/", ipv6.ipv6, name="network-ipv6"),
     path("networks/<uuid:uuid>/check/", networks.check, name="network-check"),
     path("networks/<uuid:uuid>/repair/", networks.repair, name="network-repair"),
     path(

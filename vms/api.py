@@ -64,6 +64,9 @@ class NicShown(Shown):
     reservation = serializers.UUIDField(source="reservation.uuid")
     mac = serializers.CharField(source="reservation.mac")
     address = serializers.CharField(source="reservation.address")
+    address6 = serializers.CharField(
+        source="reservation.address6", help_text="Follows from the MAC; empty without IPv6."
+    )
 
 
 class DiskShown(Shown):

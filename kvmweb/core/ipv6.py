@@ -15,6 +15,9 @@ GATEWAY_LINK_LOCAL = "fe80::1"
 """What guests of every network know their router by; an address of a link is good on it alone."""
 
 SUBNET_PREFIX = 64
+SMALLEST_MTU = 1280
+"""Bytes, RFC 8200, section 5."""
+
 LOCAL_PREFIX = 48
 _LOCAL = IPv6Network("fd00::/8")
 

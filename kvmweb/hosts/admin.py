@@ -19,7 +19,14 @@ class HostAdmin(OperatorAdmin):
     """Its key is never shown; it travels in the host's configuration alone."""
 
     may_add = may_change = True
-    editable = ("name", "maintenance", "accelerator", "reserved_ports", "routed_subnets")
+    editable = (
+        "name",
+        "maintenance",
+        "accelerator",
+        "reserved_ports",
+        "routed_subnets",
+        "routed_prefixes6",
+    )
     hidden = ("key",)
     page = "host"
     list_display = ("name", "state_label", "maintenance", "accelerator", "monitor_seen_at")

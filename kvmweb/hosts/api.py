@@ -14,7 +14,7 @@ from kvmweb.hosts.models import Host, PublicAddress
 class PublicAddressShown(Shown):
     id = serializers.UUIDField(source="uuid")
     host = serializers.UUIDField(source="host.uuid")
-    address = serializers.IPAddressField(protocol="ipv4")
+    address = serializers.IPAddressField(help_text="IPv4 or IPv6.")
     is_default = serializers.BooleanField()
     first_port = serializers.IntegerField(help_text="Free ports are picked from here …")
     last_port = serializers.IntegerField(help_text="… to here.")
@@ -28,6 +28,10 @@ class HostShown(Shown):
     repairs = serializers.BooleanField(help_text="Puts right what others change of networks.")
     accelerator = serializers.ChoiceField(Host.Accelerator.choices)
     reserved_ports = serializers.ListField(child=serializers.IntegerField())
+    routed_prefixes6 = serializers.ListField(
+        child=serializers.CharField(), help_text="IPv6 prefixes that are routed to it."
+    )
+    local_prefix6 = serializers.CharField(help_text="Private IPv6 subnets are taken from here.")
     public_addresses = PublicAddressShown(many=True)
     facts = serializers.DictField(help_text="What its monitor saw last.")
     facts_at = serializers.DateTimeField(allow_null=True)

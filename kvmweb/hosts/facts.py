@@ -6,16 +6,18 @@ A host not yet heard answers "nothing known".
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from kvmweb.core.errors import Invalid
+from kvmweb.core.ipv6 import SUBNET_PREFIX
 from kvmweb.hosts.models import Host
 
 # What Linux uses when nobody set it (net.ipv4.ip_local_port_range).
 DEFAULT_EPHEMERAL = (32768, 60999)
 SSH_PORT = 22
 _ANY = {"0.0.0.0", "::", "*"}  # noqa: S104  compared with, never bound to
+_ANY6 = {"::", "*"}
 
 
 def choose_host(name: str | None = None, *, uuid: Any = None) -> Host:
@@ -49,12 +51,45 @@ def taken_networks(host: Host) -> Iterable[tuple[IPv4Network, str]]:
 def public_networks(host: Host) -> Iterable[tuple[IPv4Network, str]]:
     """The public addresses of the host, each with a word for people."""
     for address in host.public_addresses.all():
-        yield IPv4Network(address.address), f"the public address {address.address} of the host"
+        if not address.is_ipv6:
+            yield IPv4Network(address.address), f"the public address {address} of the host"
 
 
 def routed_subnets(host: Host) -> list[IPv4Network]:
     """The public subnets that reach this host and that routed networks may use parts of."""
     return [IPv4Network(subnet) for subnet in host.routed_subnets]
+
+
+def routed_prefixes6(host: Host) -> list[IPv6Network]:
+    """The IPv6 prefixes that reach this host and that networks may use parts of."""
+    return [IPv6Network(prefix) for prefix in host.routed_prefixes6]
+
+
+def local_prefix6(host: Host) -> IPv6Network:
+    """The private IPv6 prefix of which networks get their subnets."""
+    return IPv6Network(host.local_prefix6)
+
+
+def taken_networks6(
+    host: Host, inside: Iterable[IPv6Network] = ()
+) -> list[tuple[IPv6Network, str]]:
+    """What the host itself routes or holds of IPv6. A network may lie `inside` a prefix that is
+    routed to the host, though the host knows all of it, or more, by one route."""
+    found: list[tuple[IPv6Network, str]] = []
+    for route in host.facts.get("routes", ()):
+        network = ip_network(route, strict=False)
+        if isinstance(network, IPv6Network) and network.prefixlen > 1:
+            found.append((network, f"the route {network} of the host"))
+    for entry in host.facts.get("addresses", ()):
+        network = ip_network(f"{entry['address']}/{entry['prefix']}", strict=False)
+        if isinstance(network, IPv6Network):
+            found.append((network, f"the host's address {entry['address']}/{entry['prefix']}"))
+    prefixes = list(inside)
+    return [
+        (network, words)
+        for network, words in found
+        if not (network.prefixlen < SUBNET_PREFIX and any(map(network.overlaps, prefixes)))
+    ]
 
 
 def ephemeral_ports(host: Host) -> tuple[int, int]:
@@ -66,10 +101,11 @@ def ephemeral_ports(host: Host) -> tuple[int, int]:
 def listening_ports(host: Host, address: str) -> set[tuple[str, int]]:
     """(protocol, port) pairs on which a program of the host answers at `address`."""
     wanted = ip_address(address)
+    every = _ANY if wanted.version == 4 else _ANY6
     return {
         (entry["protocol"], int(entry["port"]))
         for entry in host.facts.get("listeners", ())
-        if entry["address"] in _ANY or ip_address(entry["address"]) == wanted
+        if entry["address"] in every or ip_address(entry["address"]) == wanted
     }
 
 

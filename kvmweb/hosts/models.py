@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Self, TypeVar
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from kvmweb.core.access import User, is_operator
 from kvmweb.core.choices import State
+from kvmweb.core.ipv6 import SUBNET_PREFIX, new_local_prefix
 
 M = TypeVar("M", bound=models.Model)
 PORT_RANGE = [MinValueValidator(1), MaxValueValidator(65535)]
@@ -59,6 +60,26 @@ def _is_subnet(value: object) -> bool:
         return False
     odd = subnet.is_multicast or subnet.is_loopback or subnet.is_link_local
     return not odd and not subnet.is_unspecified and 8 <= subnet.prefixlen <= 29
+
+
+def refuse_no_prefixes(value: object) -> None:
+    """A validator: `value` must be a list of IPv6 prefixes with room for networks."""
+    if not isinstance(value, list) or not all(map(_is_prefix, value)):
+        raise ValidationError('Write a list of IPv6 prefixes up to /64, such as ["2001:db8::/56"].')
+
+
+def _is_prefix(value: object) -> bool:
+    try:
+        prefix = IPv6Network(value if isinstance(value, str) else "")
+    except ValueError:
+        return False
+    odd = prefix.is_multicast or prefix.is_link_local or prefix.is_unspecified
+    return not odd and 16 <= prefix.prefixlen <= SUBNET_PREFIX
+
+
+def new_local_prefix6() -> str:
+    """The private IPv6 prefix of a new host, which is nobody else's by chance alone."""
+    return str(new_local_prefix())
 
 
 def new_key() -> str:
@@ -106,6 +127,21 @@ class Host(models.Model):
         help_text='Public subnets that are routed to this host, such as ["198.51.100.128/28"]: '
         "routed networks may use parts of them.",
     )
+    routed_prefixes6 = models.JSONField(
+        "routed IPv6 prefixes",
+        default=list,
+        blank=True,
+        validators=[refuse_no_prefixes],
+        help_text='IPv6 prefixes that are routed to this host, such as ["2001:db8::/56"]: '
+        "networks with routed IPv6 get a /64 of them.",
+    )
+    local_prefix6 = models.CharField(
+        "private IPv6 prefix",
+        max_length=43,
+        default=new_local_prefix6,
+        editable=False,
+        help_text="Private IPv6 subnets of networks are taken from here.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     facts = models.JSONField(default=dict, editable=False, blank=True)
     facts_at = models.DateTimeField(null=True, editable=False)
@@ -143,7 +179,7 @@ class PublicAddress(models.Model):
 
     uuid = models.UUIDField(default=uuid4, unique=True, editable=False)
     host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="public_addresses")
-    address = models.GenericIPAddressField(protocol="IPv4", unique=True)
+    address = models.GenericIPAddressField(unique=True)
     is_default = models.BooleanField(default=False)
     first_port = models.PositiveIntegerField(default=20000, validators=PORT_RANGE)
     last_port = models.PositiveIntegerField(default=29999, validators=PORT_RANGE)
@@ -160,7 +196,16 @@ class PublicAddress(models.Model):
             models.CheckConstraint(
                 condition=Q(first_port__lte=models.F("last_port")), name="port_range_in_order"
             ),
+            models.CheckConstraint(
+                condition=Q(is_default=False) | ~Q(address__contains=":"),
+                name="default_address_is_ipv4",
+                violation_error_message="Only an IPv4 address can be the default one.",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.address
+
+    @property
+    def is_ipv6(self) -> bool:
+        return ":" in self.address

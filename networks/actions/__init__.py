@@ -25,6 +25,7 @@ from networks.actions.forwards import (
     pause_forward,
     resume_forward,
 )
+from networks.actions.ipv6 import set_ipv6
 from networks.actions.networks import (
     check_network,
     create_network,
@@ -68,5 +69,6 @@ __all__ = [
     "repair_network",
     "reserve",
     "resume_forward",
+    "set_ipv6",
     "set_repairs",
 ]

@@ -107,6 +107,13 @@ def open_port(
         raise Conflict("This address is being released.", field="reservation", code="deleting")
     if protocol not in Forward.Protocol.values:
         raise Invalid("Use tcp, udp or tcp+udp.", field="protocol")
+    if public.is_ipv6 and not network.ipv6_subnet:
+        raise Conflict(
+            f"Network “{network}” has no IPv6, and {public} is an IPv6 address.",
+            field="public_address",
+            code="network_without_ipv6",
+            remedy="Give the network IPv6 first, or choose an IPv4 address.",
+        )
     target_port = _parse_target(target_port)
     protocols = protocol.split("+")
     if public_port is None:

@@ -21,6 +21,7 @@ from kvmweb.jobs.models import Job
 from kvmweb.projects.actions import Actor, audit, project_for
 from kvmweb.projects.models import Project
 from networks import subnets
+from networks.actions.ipv6 import choose_ipv6
 from networks.actions.lookup import locked
 from networks.actions.peering import part
 from networks.actions.settings import (
@@ -30,7 +31,7 @@ from networks.actions.settings import (
     parse_sources,
     settings_of,
 )
-from networks.models import Network, Peering
+from networks.models import Ipv6, Network, Peering
 
 
 def create_network(
@@ -42,6 +43,8 @@ def create_network(
     mtu: int = 1500,
     source_addresses: Sequence[str] | None = None,
     guests_apart: bool = False,
+    ipv6: str = Ipv6.OFF,
+    ipv6_subnet: str = "",
     project: UUID | str | None = None,
     host: UUID | str | None = None,
 ) -> Network:
@@ -60,6 +63,9 @@ def create_network(
         )
         if settings != made:
             apply_settings(network, settings)
+        if ipv6 != Ipv6.OFF:
+            choose_ipv6(network, where, ipv6, ipv6_subnet)
+            network.save(update_fields=["ipv6", "ipv6_subnet", "source_address6"])
         job = request(actor, network, f"Create network {network}")
         audit(
             actor,

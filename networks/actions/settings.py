@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from kvmweb.core import ipv6
 from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict, Invalid
 from kvmweb.core.locks import lock
@@ -132,7 +133,8 @@ def parse_sources(
             return before.sources
         default = host.public_addresses.filter(is_default=True).values_list("address", flat=True)
         return frozenset(default)
-    known = set(host.public_addresses.values_list("address", flat=True))
+    rows = host.public_addresses.exclude(address__contains=":")
+    known = set(rows.values_list("address", flat=True))
     if unknown := sorted(set(wanted) - known):
         raise Invalid(
             f"The host of this network has no public address {unknown[0]}.",
@@ -159,6 +161,13 @@ def _as_row(rule: Rule) -> dict[str, str]:
 
 
 def _refuse(network: Network, before: Settings, after: Settings) -> None:
+    if network.ipv6_subnet and after.mtu < ipv6.SMALLEST_MTU:
+        raise Conflict(
+            f"The network has IPv6, which needs an MTU of {ipv6.SMALLEST_MTU} or more.",
+            field="mtu",
+            code="mtu_too_small",
+            remedy="Choose a larger MTU, or take IPv6 from the network first.",
+        )
     others = Network.objects.filter(project=network.project_id, name=after.name, present=True)
     if before.name != after.name and others.exclude(pk=network.pk).exists():
         raise Conflict(

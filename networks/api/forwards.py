@@ -36,7 +36,7 @@ class ForwardShown(PartShown):
     public_address = serializers.UUIDField(source="public_address.uuid")
     public_port = serializers.IntegerField()
     public_endpoint = serializers.CharField(help_text="Address and port to connect to.")
-    address = serializers.CharField(source="reservation.address", help_text="Where it leads.")
+    address = serializers.CharField(source="target_address", help_text="Where it leads.")
     target_port = serializers.IntegerField()
     note = serializers.CharField()
     sources = serializers.ListField(

@@ -17,8 +17,9 @@ from kvmweb.api.views import Resource, actor_of
 from kvmweb.jobs.api import JobWithSteps, started
 from networks import actions
 from networks.api.firewall import AppliedRuleSets
+from networks.api.ipv6 import Ipv6Body, Ipv6Shown
 from networks.api.usage import NetworkUsageShown
-from networks.models import EgressRule, Network
+from networks.models import EgressRule, Ipv6, Network
 
 
 class EgressRuleShown(Shown):
@@ -27,7 +28,7 @@ class EgressRuleShown(Shown):
     ports = serializers.CharField(help_text="Such as 443 or 80-90; empty for all.")
 
 
-class NetworkShown(Shown):
+class NetworkShown(Ipv6Shown):
     id = serializers.UUIDField(source="uuid")
     name = serializers.CharField()
     project = serializers.UUIDField(source="project.uuid")
@@ -83,6 +84,10 @@ class NewNetwork(Body):
         help_text="Public addresses of the host; its default one when absent.",
     )
     guests_apart = serializers.BooleanField(default=False)
+    ipv6 = serializers.ChoiceField(Ipv6.choices, default=Ipv6.OFF)
+    ipv6_subnet = serializers.CharField(
+        default="", allow_blank=True, help_text="A /64; a free one is picked when absent."
+    )
     project = serializers.UUIDField(default=None, allow_null=True)
     host = serializers.UUIDField(default=None, allow_null=True)
 
@@ -150,6 +155,13 @@ class Networks(Resource):
         self.body(Nothing)
         actions.repair_network(actor_of(request), uuid)
         return self.accepted(self.displayed(uuid))
+
+    @takes(Ipv6Body, NetworkShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def ipv6(self, request: Request, uuid: UUID) -> Response:
+        """Give a network IPv6, change it or take it away."""
+        return self.accepted(actions.set_ipv6(actor_of(request), uuid, **self.body(Ipv6Body)))
 
     @takes(AppliedRuleSets, NetworkShown)
     @action(detail=True, methods=["post"])

@@ -28,6 +28,7 @@ class ReservationShown(PartShown):
     name = serializers.CharField()
     mac = serializers.CharField()
     address = serializers.CharField()
+    address6 = serializers.CharField(help_text="Follows from the MAC; empty without IPv6.")
     public_endpoints = serializers.SerializerMethodField(help_text="Where forwards lead here.")
 
     def get_public_endpoints(self, reservation: Any) -> list[str]:

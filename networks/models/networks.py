@@ -16,6 +16,7 @@ from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.jobs.models import heavy
 from kvmweb.jobs.subjects import Subject
 from kvmweb.projects.models import Project, seen_by, written_by
+from networks.models.ipv6 import WithIpv6
 
 
 class NetworkQuerySet(models.QuerySet["Network"]):
@@ -27,7 +28,8 @@ class NetworkQuerySet(models.QuerySet["Network"]):
 
     def for_display(self) -> Self:
         """With everything a list row, its state and its counts need, in one query."""
-        rows = self.select_related("host", "job", "project", "source_address", "usage")
+        rows = self.select_related("host", "job", "project", "usage")
+        rows = rows.select_related("source_address", "source_address6")
         rows = rows.prefetch_related("pool__public_address", "egress_rules")
         return rows.defer(*heavy("job")).annotate(
             vm_count=_count("reservations", nic__isnull=False),
@@ -45,7 +47,7 @@ def _count(relation: str, **only: Any) -> Coalesce:
     return Coalesce(models.Subquery(count), 0)
 
 
-class Network(Subject):
+class Network(WithIpv6, Subject):
     """A private network on one host: a bridge, a subnet, and how it reaches the outside."""
 
     kind = "network"
@@ -85,6 +87,11 @@ class Network(Subject):
         constraints = [
             models.UniqueConstraint(
                 fields=["project", "name"], condition=Q(present=True), name="network_name_once"
+            ),
+            models.UniqueConstraint(
+                fields=["host", "ipv6_subnet"],
+                condition=~Q(ipv6_subnet=""),
+                name="ipv6_subnet_once",
             ),
         ]
 

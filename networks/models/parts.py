@@ -113,6 +113,11 @@ class Reservation(Part):
         return f"{self.name} {self.address}"
 
     @property
+    def address6(self) -> str:
+        """Its IPv6 address, which follows from its MAC; empty without IPv6."""
+        return self.network.address6_of(self.mac)
+
+    @property
     def port(self) -> str:
         """The tap that may use this MAC and address."""
         return names.port(self.pk)
@@ -165,7 +170,18 @@ class Forward(Part):
 
     @property
     def public_endpoint(self) -> str:
-        return f"{self.public_address.address}:{self.public_port}"
+        return endpoint(self.public_address.address, self.public_port)
+
+    @property
+    def target_address(self) -> str:
+        """Where it leads: an address of the family it listens in."""
+        if self.public_address.is_ipv6:
+            return self.network.address6_of(self.reservation.mac)
+        return self.reservation.address
+
+    @property
+    def target_endpoint(self) -> str:
+        return endpoint(self.target_address, self.target_port)
 
     @property
     def state(self) -> State:
@@ -192,6 +208,11 @@ class Forward(Part):
     @property
     def protocols(self) -> list[str]:
         return self.protocol.split("+")
+
+
+def endpoint(address: str, port: int) -> str:
+    """Address and port as people and URLs write them (RFC 3986, section 3.2.2)."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 class PortClaim(models.Model):

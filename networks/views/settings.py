@@ -23,7 +23,7 @@ def settings(request: HttpRequest, uuid: UUID) -> HttpResponse:
     form = SettingsForm(
         request.POST or None,
         settings=settings_of(found),
-        addresses=addresses_of([found.host_id]),
+        addresses=[each for each in addresses_of([found.host_id]) if not each.is_ipv6],
     )
     if request.method == "POST" and form.done(
         lambda data: actions.change_network(actor_of(request), uuid, **data)

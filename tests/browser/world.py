@@ -70,6 +70,7 @@ def pages(
         "network": f"/networks/{network.uuid}/",
         "network-new": "/networks/new/",
         "network-settings": f"/networks/{network.uuid}/settings/",
+        "network-ipv6": f"/networks/{network.uuid}/ipv6/",
         "network-delete": f"/networks/{network.uuid}/delete/",
         "forwards": "/forwards/",
         "forward": f"/forwards/{forward.uuid}/",

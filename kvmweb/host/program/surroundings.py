@@ -5,6 +5,7 @@ from __future__ import annotations
 from kvmweb.core.names import BRIDGE_PREFIX, PORT_PREFIX
 from kvmweb.host.facts import Surroundings
 from networks.host.drivers import hostfacts
+from networks.host.drivers.hostfacts import Address
 
 
 def surroundings() -> Surroundings:
@@ -12,8 +13,8 @@ def surroundings() -> Surroundings:
     return Surroundings(
         addresses=tuple(
             {"address": each.address, "prefix": each.prefix, "interface": each.interface}
-            for each in hostfacts.addresses()
-            if not _is_ours(each.interface)
+            for each in (*hostfacts.addresses(), *hostfacts.addresses6())
+            if not _is_ours(each.interface) and not _is_of_link(each)
         ),
         routes=_routes(),
         listeners=tuple(
@@ -30,10 +31,14 @@ def surroundings() -> Surroundings:
 def _routes() -> tuple[str, ...]:
     networks = {
         each.network
-        for each in hostfacts.routes()
+        for each in (*hostfacts.routes(), *hostfacts.routes6())
         if each.network.prefixlen and not _is_ours(each.interface)
     }
-    return tuple(str(network) for network in sorted(networks))
+    return tuple(map(str, sorted(networks, key=lambda each: (each.version, each))))
+
+
+def _is_of_link(address: Address) -> bool:
+    return ":" in address.address and address.network.is_link_local
 
 
 def _is_ours(interface: str) -> bool:

@@ -131,6 +131,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "delete forward-detail": (CHANGE, nothing),
     "post forward-pause": (CHANGE, nothing),
     "post forward-resume": (CHANGE, nothing),
+    "post network-ipv6": (CHANGE, lambda _: {"ipv6": "nat66"}),
     "post network-firewall": (CHANGE, lambda w: {"rule_sets": [w.uuid("rule-set")]}),
     "post reservation-firewall": (CHANGE, lambda w: {"rule_sets": [w.uuid("rule-set")]}),
     "get rule-set-list": (EVERYBODY, nothing),

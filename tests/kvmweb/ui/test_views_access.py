@@ -79,6 +79,8 @@ DOORS = [
     Door("network", READ, "network"),
     Door("network-settings", WRITE, "network"),
     Door("network-settings", DO, "network", "post", SETTINGS),
+    Door("network-ipv6", WRITE, "network"),
+    Door("network-ipv6", DO, "network", "post", {"ipv6": "nat66"}),
     Door("network-delete", WRITE, "network"),
     Door("network-delete", (409, 403, 404, 409), "network", "post"),
     Door("peering-new", WRITE, "network"),
