@@ -64,6 +64,7 @@ def _network_elements(spec: NetworkSpec) -> list[Element]:
         found.append(Element("inet", "dns", (bridge,), (), bridge))
     if spec.mode == "isolated":
         return found
+    found.append(Element("inet", "hairpin", (bridge, bridge), (), bridge))
     if spec.egress is None:
         found.append(Element("inet", "egress", (bridge,), (), bridge))
     else:

@@ -149,6 +149,7 @@ SETS: dict[tuple[Family, str], SetType] = {
     ),
     ("inet", "routed"): SetType(("ifname",)),
     ("inet", "routed6"): SetType(("ifname",)),
+    ("inet", "hairpin"): SetType(("ifname", "ifname")),
     ("inet", "pairs"): SetType(("ifname", "ifname")),
     ("inet", "settled"): SetType(("ifname",)),
     ("inet", "dns"): SetType(("ifname",)),

@@ -124,6 +124,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         'ct mark != 0 ct mark @acct_new comment "once per connection"',
         'iifname "kw*" oifname @uplinks jump snat_do',
         'iifname "kw*" oifname "kw*" ct status dnat jump snat_do comment "hairpin"',
+        'ct status dnat iifname . oifname @hairpin masquerade comment "not past us"',
     ),
     ("inet", "snat_do"): (
         "snat ip to iifname . ip saddr map @snat_pool",
