@@ -1,7 +1,8 @@
 /* Small traffic programs of the benches and of the tests with live streams.
  *
  *   traffic count PORT                    UDP: says "ready", then at the end of its input how many
- *   traffic udp ADDRESS PORT N [RATE]     UDP: N packets of 18 bytes, RATE a second or full speed
+ *   traffic udp ADDRESS PORT N [RATE]     UDP: N packets of 18 bytes, RATE a second or full speed;
+ *                                         with 0 packets until the end of its input
  *   traffic accept PORT                   TCP: takes and drops connections until killed
  *   traffic connect ADDRESS FIRST N S     TCP: connects to random ports of FIRST..FIRST+N-1 and
  *                                         resets, for S seconds
@@ -113,9 +114,10 @@ static void send_packets(const char *address, int port, long count, long rate)
         messages[i].msg_hdr.msg_iov = &part;
         messages[i].msg_hdr.msg_iovlen = 1;
     }
+    struct pollfd input = {.fd = 0, .events = POLLIN};
     long sent = 0;
     double begun = now(), used = cpu();
-    while (sent < count) {
+    while (count ? sent < count : sent % BATCH || poll(&input, 1, 0) == 0) {
         if (rate) {
             double due = begun + sent / (double)rate - now();
             if (due > 0)

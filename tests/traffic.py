@@ -70,6 +70,23 @@ def stream(source: Namespace, address: str, port: int, seconds: float) -> Run:
     return _sender(source, "bytes", "stream", address, str(port), str(seconds))
 
 
+class Sender:
+    """Sends UDP packets until it is told to end."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def end(self) -> int:
+        """End it, and say how many packets were sent."""
+        said, _ = self._process.communicate(timeout=_SECONDS)
+        return int(json.loads(said)["sent"])
+
+
+def sending_udp(source: Namespace, address: str, port: int, rate: int) -> Sender:
+    """A sender of `rate` packets a second."""
+    return Sender(_started(source, "udp", address, str(port), "0", str(rate)))
+
+
 class Counter:
     """Counts what arrives on a UDP port."""
 
@@ -112,13 +129,17 @@ def _serving(at: Namespace, what: str, port: int) -> Iterator[None]:
 
 
 def _server(at: Namespace, *words: str) -> subprocess.Popen[str]:
-    with at.entered():
-        process = subprocess.Popen(
-            [program(), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+    process = _started(at, *words)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n", "the traffic program did not start"
     return process
+
+
+def _started(at: Namespace, *words: str) -> subprocess.Popen[str]:
+    with at.entered():
+        return subprocess.Popen(
+            [program(), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
 
 def _sender(source: Namespace, counted: str, *words: str) -> Run:
