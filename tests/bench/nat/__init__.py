@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.bench.measure import Figure
-from tests.bench.nat import forwards, packets
+from tests.bench.nat import forwards, networks, packets, rest, upkeep
 
 
 def figures() -> Iterator[Figure]:
     """Part after part, each in hosts of its own."""
-    for part in (forwards, packets):
+    for part in (forwards, packets, networks, upkeep, rest):
         yield from part.figures()
