@@ -3,7 +3,7 @@
 The tables are owned (`owner|persist`) where the kernel can: another program's `nft flush ruleset`
 then leaves them whole, and they outlive this process. What was read is kept and believed as long
 as the kernel's generation id says that nobody else changed anything; after a transaction of our
-own the elements concerned are read back.
+own a few elements are read back, and thousands are taken to be what the kernel acknowledged.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Firewall:
         while removals or additions:
             refused = self._transact(removals, additions)
             if not refused:
-                self._read_back([*removals, *additions])
+                self._learn(removals, additions)
                 return {}
             gone = {
                 at
@@ -151,15 +151,17 @@ class Firewall:
                 raise _foreign_owner(KernelRefused(answer.errno, answer.reason))
         return refused
 
-    def _read_back(self, changed: list[Element]) -> None:
-        """Learn from the kernel what our own transaction did, if nobody else wrote meanwhile."""
-        many = len(changed) > max(_FEW, len(self._tables.by_place) // 2)
-        if many or self._socket.generation() != self._generation + 1:
+    def _learn(self, removals: list[Element], additions: list[Element]) -> None:
+        """What our own transaction did, if nobody else wrote meanwhile. A few elements are read
+        back; thousands are believed, for the kernel did all of it or nothing."""
+        if self._socket.generation() != self._generation + 1:
             self._generation = -1
             return
+        changed = [*removals, *additions]
         for element in changed:
             self._tables.drop(element)
-        for found in self._socket.lookup(changed):
+        few = len(changed) <= _FEW
+        for found in self._socket.lookup(changed) if few else additions:
             self._tables.put(found)
         self._generation += 1
 

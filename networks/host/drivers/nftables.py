@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from kvmweb.core.errors import HostError
@@ -334,12 +335,13 @@ def _key(element: Element) -> bytes:
 
 
 def _list(element: Element, *parts: bytes) -> bytes:
-    return (
-        _general(element.family)
-        + text(_TABLE_ATTRIBUTE, TABLE)
-        + text(_SET_ATTRIBUTE, element.name)
-        + nested(_ELEMENTS, nested(1, *parts))
-    )
+    return _head(element.family, element.name) + nested(_ELEMENTS, nested(1, *parts))
+
+
+@cache
+def _head(family: Family, name: str) -> bytes:
+    """How every message about elements of a set begins."""
+    return _general(family) + text(_TABLE_ATTRIBUTE, TABLE) + text(_SET_ATTRIBUTE, name)
 
 
 def _decoded(family: Family, name: str, payload: bytes) -> Iterator[Element]:
