@@ -88,9 +88,8 @@ def _leased(lab: Lab, number: int) -> Namespace:
     guest = lab.cable(reservation)
     with lab.reconciler() as reconciler:
         world.applied(reconciler, spec)
-    said = guest.run(
-        "busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "10", "-s", "/bin/true"
-    )
+    words = "busybox udhcpc -i eth0 -n -q -f -t 5 -s /bin/true 2>&1"
+    said = guest.run("sh", "-c", words)
     assert reservation.address in said
     guest.ip(f"address add {reservation.address}/24 dev eth0")
     guest.ip(f"route add default via {spec.gateway}")
