@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from ipaddress import IPv4Address
 from typing import Any
 from uuid import UUID
 
@@ -85,7 +86,7 @@ def settings_of(network: Network) -> Settings:
 def apply_settings(network: Network, settings: Settings) -> None:
     """Write settings to the rows of a network, for an action that asks for its job itself."""
     addresses = PublicAddress.objects.filter(host=network.host_id, address__in=settings.sources)
-    chosen = sorted(addresses, key=lambda each: each.address)
+    chosen = sorted(addresses, key=lambda each: IPv4Address(each.address))
     network.name, network.mode, network.mtu = settings.name, settings.mode, settings.mtu
     network.guests_apart = settings.guests_apart
     network.source_address = chosen[0] if chosen else None
