@@ -71,6 +71,7 @@ def pages(
         "network-new": "/networks/new/",
         "network-settings": f"/networks/{network.uuid}/settings/",
         "network-ipv6": f"/networks/{network.uuid}/ipv6/",
+        "peering-new": f"/networks/{network.uuid}/peerings/new/",
         "network-delete": f"/networks/{network.uuid}/delete/",
         "forwards": "/forwards/",
         "forward": f"/forwards/{forward.uuid}/",
