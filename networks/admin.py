@@ -14,6 +14,7 @@ from networks.models import (
     EgressRule,
     Forward,
     ForwardUsage,
+    Holding,
     Network,
     NetworkUsage,
     Peering,
@@ -90,6 +91,23 @@ class DriftAdmin(StateColumn, OperatorAdmin):
     list_select_related = ("host",)
     list_filter = ("host", "only_told")
     search_fields = ("uuid", "network__uuid", "network_name")
+
+
+@admin.register(Holding)
+class HoldingAdmin(OperatorAdmin):
+    list_display = (
+        "public_address",
+        "ports",
+        "protocol",
+        "way",
+        "guest_name",
+        "network_name",
+        "project_name",
+        "since",
+        "until",
+    )
+    list_filter = ("way", "protocol", "host_name")
+    search_fields = ("public_address", "=first_port", "guest_name", "network_name", "project_name")
 
 
 @admin.register(ForwardUsage)

@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from kvmweb.core.errors import Conflict, Invalid
 from kvmweb.hosts.facts import SSH_PORT, ephemeral_ports, listening_ports
 from kvmweb.hosts.models import Host, PublicAddress
+from networks import history
 from networks.models import Forward, PortClaim
 
 
@@ -67,6 +68,7 @@ def claim(forward: Forward) -> None:
     try:
         with transaction.atomic():
             PortClaim.objects.bulk_create(_claims(forward))
+            history.began([forward])
     except IntegrityError as error:
         raise Conflict(
             f"Port {forward.public_port} of {forward.public_address} is taken.",

@@ -12,7 +12,7 @@ from django.db.models import Prefetch
 from kvmweb.core import names
 from kvmweb.host.progress import Outcome
 from kvmweb.jobs.subjects import Destination, SubjectKind
-from networks import drift
+from networks import drift, history
 from networks.host.spec import (
     EgressSpec,
     ForwardSpec,
@@ -150,13 +150,17 @@ _PROTOCOLS: dict[str, Protocol] = {"tcp": "tcp", "udp": "udp"}
 def record(network: Network, outcome: Outcome) -> None:
     """Note what the host applied; rows that were only waiting to disappear from it go now."""
     if not network.present and outcome.generation >= network.generation:
+        history.gone(network)
         network.delete()
         return
     network.applied_generation = max(network.applied_generation, outcome.generation)
     network.attention = outcome.attention
     network.save(update_fields=["applied_generation", "attention"])
     drift.end(network)
+    if outcome.generation >= network.generation:
+        history.goes_out(network, [source.address] if (source := network.source_address) else [])
     gone = {"present": False, "since__lte": outcome.generation}
+    history.ended(network.forwards.filter(**gone))
     network.forwards.filter(**gone).delete()
     network.reservations.filter(**gone).delete()
     network.asked_for.filter(**gone).delete()

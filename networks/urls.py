@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from networks.views import firewall, forwards, hosts, ipv6, networks, peering, settings
+from networks.views import firewall, forwards, history, hosts, ipv6, networks, peering, settings
 
 urlpatterns = [
     path("networks/", networks.networks, name="networks"),
@@ -19,6 +19,7 @@ urlpatterns = [
     path(
         "reservations/<uuid:uuid>/delete/", networks.reservation_delete, name="reservation-delete"
     ),
+    path("who-had-it/", history.who, name="who-had-it"),
     path("hosts/<uuid:uuid>/repairs/", hosts.repairs, name="host-repairs"),
     path("networks/<uuid:uuid>/firewall/", firewall.network_firewall, name="network-firewall"),
     path(

@@ -15,6 +15,7 @@ from networks.api import (
     AddressSets,
     BulkForwards,
     Drifts,
+    Holdings,
     Hosts,
     Networks,
     Peerings,
@@ -33,6 +34,7 @@ router.register("forwards", BulkForwards, "forward")
 router.register("drifts", Drifts, "drift")
 router.register("rule-sets", RuleSets, "rule-set")
 router.register("address-sets", AddressSets, "address-set")
+router.register("holdings", Holdings, "holding")
 router.register("images", Images, "image")
 router.register("vms", Vms, "vm")
 router.register("jobs", Jobs, "job")

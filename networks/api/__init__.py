@@ -3,6 +3,7 @@
 from networks.api.bulk import BulkForwards
 from networks.api.drift import Drifts, Hosts
 from networks.api.firewall import AddressSets, RuleSets
+from networks.api.history import Holdings
 from networks.api.networks import Networks
 from networks.api.peering import Peerings
 from networks.api.reservations import Reservations
@@ -11,10 +12,10 @@ __all__ = [
     "AddressSets",
     "BulkForwards",
     "Drifts",
+    "Holdings",
     "Hosts",
     "Networks",
+    "Peerings",
     "Reservations",
     "RuleSets",
 ]
-__all__ = ["BulkForwards", "Drifts", "Hosts", "Networks", "Reservations"]
-__all__ = ["BulkForwards", "Networks", "Peerings", "Reservations"]

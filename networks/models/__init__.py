@@ -4,6 +4,7 @@ these carried, and the firewall of guests.
 
 from networks.models.drift import Drift, DriftQuerySet
 from networks.models.firewall import AddressSet, Rule, RuleSet
+from networks.models.history import Holding, HoldingQuerySet
 from networks.models.ipv6 import Ipv6
 from networks.models.networks import Network, NetworkQuerySet
 from networks.models.parts import (
@@ -26,6 +27,8 @@ __all__ = [
     "Forward",
     "ForwardQuerySet",
     "ForwardUsage",
+    "Holding",
+    "HoldingQuerySet",
     "Ipv6",
     "Network",
     "NetworkQuerySet",

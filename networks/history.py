@@ -1,0 +1,77 @@
+"""Writing down who had which public address and port, as it is claimed and let go of.
+
+A forward's rows are written in the transaction of its claims and end when its host has let go of
+it. By which addresses a network goes out is written as its host applies it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.utils import timezone
+
+from networks.models import Forward, ForwardQuerySet, Holding, Network
+
+ALL_PORTS = (0, 65535)
+
+
+def began(forwards: Iterable[Forward]) -> None:
+    """These forwards have their ports now."""
+    now = timezone.now()
+    rows = []
+    for forward in forwards:
+        guest = forward.reservation
+        for protocol in forward.protocols:
+            row = _row(forward.network, forward.public_address.address, Holding.Way.IN)
+            row.protocol, row.since, row.forward = protocol, now, forward
+            row.first_port = row.last_port = forward.public_port
+            row.guest_name, row.guest_address, row.guest_mac = guest.name, guest.address, guest.mac
+            rows.append(row)
+    Holding.objects.bulk_create(rows)
+
+
+def moved(forward: Forward) -> None:
+    """This forward leads to another guest, or has other ports, from now on."""
+    ended(Forward.objects.filter(pk=forward.pk))
+    began([forward])
+
+
+def ended(forwards: ForwardQuerySet) -> None:
+    """Their hosts have let go of these forwards."""
+    held = Holding.objects.filter(forward__in=forwards).open()
+    held.update(until=timezone.now())
+
+
+def goes_out(network: Network, addresses: Iterable[str]) -> None:
+    """The network's guests are seen outside with these addresses, as its host has applied it."""
+    wanted = set(addresses)
+    held = Holding.objects.filter(network=network, way=Holding.Way.OUT).open()
+    known = set(held.values_list("public_address", flat=True))
+    now = timezone.now()
+    if known - wanted:
+        held.filter(public_address__in=known - wanted).update(until=now)
+    rows = []
+    for address in sorted(wanted - known):
+        row = _row(network, address, Holding.Way.OUT)
+        row.protocol, row.since = "any", now
+        row.first_port, row.last_port = ALL_PORTS
+        rows.append(row)
+    Holding.objects.bulk_create(rows)
+
+
+def gone(network: Network) -> None:
+    """The host has let go of the whole network."""
+    Holding.objects.filter(network=network).open().update(until=timezone.now())
+
+
+def _row(network: Network, address: str, way: str) -> Holding:
+    return Holding(
+        way=way,
+        public_address=address,
+        host_name=network.host.name,
+        project_name=network.project.name,
+        project_uuid=network.project.uuid,
+        network_name=network.name,
+        network_uuid=network.uuid,
+        network=network,
+    )
