@@ -55,6 +55,7 @@ from networks.host.proxy import (
 )
 from networks.host.spec import NetworkSpec
 from networks.host.state import (
+    BRIDGE_FORWARDING6,
     BRIDGE_SYSCTLS,
     BRIDGE_SYSCTLS6,
     BridgeFilter,
@@ -195,7 +196,7 @@ class HostKernel:
         self.firewall.delete()
 
     def _bridge(self, name: str, link: Link, addresses: list[Address]) -> BridgeState:
-        keys = dict((*BRIDGE_SYSCTLS, *BRIDGE_SYSCTLS6))
+        keys = dict((*BRIDGE_SYSCTLS, *BRIDGE_SYSCTLS6, BRIDGE_FORWARDING6))
         values = {key: self.sysctls.read(name, key) for key in keys}
         return BridgeState(
             mac=link.mac,

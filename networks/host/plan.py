@@ -46,7 +46,13 @@ from networks.host.ops import (
 from networks.host.proxy import addresses, proxy_plan
 from networks.host.ruleset import MARKERS
 from networks.host.spec import NetworkSpec
-from networks.host.state import BRIDGE_SYSCTLS, BRIDGE_SYSCTLS6, BridgeState, NetworkState
+from networks.host.state import (
+    BRIDGE_FORWARDING6,
+    BRIDGE_SYSCTLS,
+    BRIDGE_SYSCTLS6,
+    BridgeState,
+    NetworkState,
+)
 from networks.host.zone_file import zone_file
 
 _WAYS = frozenset(
@@ -99,6 +105,7 @@ def _present(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
             yield EnableForwarding(uplink.name)
     if switch6 or (state.router6_ours and any(uplink.deaf for uplink in state.uplinks)):
         yield EnableForwarding6()
+    yield from _forwarding6(spec, state.bridge)
     for port in sorted(state.loose_ports):
         yield AttachPort(port, spec.bridge)
     for port in sorted(state.narrow_ports):
@@ -135,6 +142,12 @@ def _bridge(spec: NetworkSpec, bridge: BridgeState | None) -> Iterator[Op]:
         yield AddAddress(spec.bridge, address)
     if bridge is None or not bridge.up:
         yield BringUp(spec.bridge)
+
+
+def _forwarding6(spec: NetworkSpec, bridge: BridgeState | None) -> Iterator[Op]:
+    key, value = BRIDGE_FORWARDING6
+    if spec.ipv6 != "off" and (bridge is None or dict(bridge.sysctls).get(key, value) != value):
+        yield SetSysctl(spec.bridge, key, value)
 
 
 def _as_fixed(spec: NetworkSpec, bridge: BridgeState) -> bool:

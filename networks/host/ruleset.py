@@ -137,7 +137,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "ct state established,related ct mark 0 accept",
         'iifname "kw*" goto ours',
         'oifname "kw*" goto ours',
-        "iifname @closed counter drop",
+        "meta nfproto ipv4 iifname @closed counter drop",
         "meta nfproto @shut counter drop",
     ),
     ("inet", "ours"): (

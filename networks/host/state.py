@@ -17,15 +17,18 @@ BRIDGE_SYSCTLS: Settings = (
     ("ipv4/forwarding", "1"),
 )
 # Before addresses: none is made up, none waits for its duplicate to be found (guests cannot claim
-# one), and forwarding makes the bridge say that it is a router, without which guests drop it.
+# one).
 BRIDGE_SYSCTLS6: Settings = (
     ("ipv6/accept_ra", "0"),
     ("ipv6/addr_gen_mode", "1"),
     ("ipv6/accept_dad", "0"),
     ("ipv6/disable_ipv6", "0"),
-    ("ipv6/forwarding", "1"),
     ("ipv4/forwarding", "1"),
 )
+# Makes the bridge say that it is a router, without which guests drop it. The kernel then forgets
+# what any interface that is not set to listen as a router had heard (addrconf_fixup_forwarding), so
+# it comes after those are.
+BRIDGE_FORWARDING6 = ("ipv6/forwarding", "1")
 
 
 @dataclass(frozen=True, slots=True)
