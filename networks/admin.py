@@ -20,6 +20,7 @@ from networks.models import (
     Peering,
     PoolAddress,
     PortClaim,
+    Remedy,
     Reservation,
     Rule,
     RuleSet,
@@ -91,6 +92,14 @@ class DriftAdmin(StateColumn, OperatorAdmin):
     list_select_related = ("host",)
     list_filter = ("host", "only_told")
     search_fields = ("uuid", "network__uuid", "network_name")
+
+
+@admin.register(Remedy)
+class RemedyAdmin(StateColumn, OperatorAdmin):
+    list_display = ("asked_at", "host", "finding", "asked_by", "state_label", "ended_at")
+    list_select_related = ("host", "asked_by")
+    list_filter = ("host",)
+    search_fields = ("uuid", "finding")
 
 
 @admin.register(Holding)

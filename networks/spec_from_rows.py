@@ -158,7 +158,7 @@ def record(network: Network, outcome: Outcome) -> None:
     network.save(update_fields=["applied_generation", "attention"])
     drift.end(network)
     if outcome.generation >= network.generation:
-        history.goes_out(network, [source.address] if (source := network.source_address) else [])
+        history.goes_out(network, network.sources)
     gone = {"present": False, "since__lte": outcome.generation}
     history.ended(network.forwards.filter(**gone))
     network.forwards.filter(**gone).delete()

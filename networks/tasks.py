@@ -11,7 +11,7 @@ from celery import shared_task
 from kvmweb.core.errors import Invalid
 from kvmweb.hosts.models import Host
 from kvmweb.hosts.tasks import opened
-from networks import drift, usage
+from networks import drift, remedies, usage
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,11 @@ def used(envelope: dict[str, Any]) -> None:
 @shared_task(name="networks.drifted")
 def drifted(envelope: dict[str, Any]) -> None:
     _record(drift.record, envelope)
+
+
+@shared_task(name="networks.mended")
+def mended(envelope: dict[str, Any]) -> None:
+    _record(remedies.record, envelope)
 
 
 def _record(write: Callable[[Host, object], None], envelope: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ urlpatterns = [
         "reservations/<uuid:uuid>/delete/", networks.reservation_delete, name="reservation-delete"
     ),
     path("who-had-it/", history.who, name="who-had-it"),
+    path("hosts/<uuid:uuid>/remedies/", hosts.remedy, name="host-remedy"),
     path("hosts/<uuid:uuid>/repairs/", hosts.repairs, name="host-repairs"),
     path("networks/<uuid:uuid>/firewall/", firewall.network_firewall, name="network-firewall"),
     path(

@@ -36,6 +36,16 @@ FACTS: dict[str, Any] = {
     "addresses": [{"address": "198.51.100.11", "prefix": 24}],
     "listeners": [{"protocol": "tcp", "address": "0.0.0.0", "port": 5432}],  # noqa: S104
     "ephemeral_ports": [32768, 60999],
+    "findings": [
+        {
+            "id": "firewall:x",
+            "level": "bad",
+            "found": "iptables: the chain ip filter FORWARD drops what is forwarded.",
+            "breaks": "Nobody reaches guests through forwards.",
+            "remedy": "Run on the host: iptables-nft …",
+            "does": "iptables-nft -I FORWARD -i kw+ -j ACCEPT",
+        }
+    ],
     "accelerator": "tcg",
     "accelerator_reason": "/dev/kvm is missing.",
 }

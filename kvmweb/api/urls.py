@@ -19,6 +19,7 @@ from networks.api import (
     Hosts,
     Networks,
     Peerings,
+    Remedies,
     Reservations,
     RuleSets,
 )
@@ -35,6 +36,7 @@ router.register("drifts", Drifts, "drift")
 router.register("rule-sets", RuleSets, "rule-set")
 router.register("address-sets", AddressSets, "address-set")
 router.register("holdings", Holdings, "holding")
+router.register("remedies", Remedies, "remedy")
 router.register("images", Images, "image")
 router.register("vms", Vms, "vm")
 router.register("jobs", Jobs, "job")

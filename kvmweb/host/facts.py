@@ -34,6 +34,8 @@ class Surroundings:
 
     `addresses` are {address, prefix, interface}, `listeners` {protocol, address, port}, `routes` in
     CIDR notation without the default ones, `uplinks` the interfaces of the default routes.
+    `findings` are what is, or may be, in the way of networks, the worst first: {id, level, found,
+    breaks, remedy, does}.
     """
 
     addresses: tuple[dict[str, object], ...] = ()
@@ -41,6 +43,7 @@ class Surroundings:
     listeners: tuple[dict[str, object], ...] = ()
     uplinks: tuple[str, ...] = ()
     resolvers: tuple[str, ...] = ()
+    findings: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,7 @@ class HostFacts:
     listeners: tuple[dict[str, object], ...]
     uplinks: tuple[str, ...]
     resolvers: tuple[str, ...]
+    findings: tuple[dict[str, str], ...]
     ephemeral_ports: tuple[int, int]
     version: str
 
@@ -89,6 +93,7 @@ def gather(config: HostConfig, hypervisor: Hypervisor, surroundings: Surrounding
         listeners=surroundings.listeners,
         uplinks=config.uplinks or surroundings.uplinks,
         resolvers=surroundings.resolvers,
+        findings=surroundings.findings,
         ephemeral_ports=_ephemeral_ports(),
         version=kvmweb.__version__,
     )

@@ -25,6 +25,7 @@ HEARTBEAT = "kvmweb.hosts.heartbeat"
 OBSERVED = "vms.observed"
 USED = "networks.used"
 DRIFTED = "networks.drifted"
+MENDED = "networks.mended"
 
 
 class BrokerAway(Exception):

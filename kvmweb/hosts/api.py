@@ -20,6 +20,15 @@ class PublicAddressShown(Shown):
     last_port = serializers.IntegerField(help_text="… to here.")
 
 
+class FindingShown(Shown):
+    id = serializers.CharField()
+    level = serializers.ChoiceField(["bad", "warn", "note"])
+    found = serializers.CharField()
+    breaks = serializers.CharField()
+    remedy = serializers.CharField()
+    does = serializers.CharField(help_text="What the host runs if asked to; empty: it cannot.")
+
+
 class HostShown(Shown):
     id = serializers.UUIDField(source="uuid")
     name = serializers.CharField()
@@ -33,6 +42,7 @@ class HostShown(Shown):
     )
     local_prefix6 = serializers.CharField(help_text="Private IPv6 subnets are taken from here.")
     public_addresses = PublicAddressShown(many=True)
+    findings = FindingShown(many=True, help_text="What is in the way of networks; worst first.")
     facts = serializers.DictField(help_text="What its monitor saw last.")
     facts_at = serializers.DateTimeField(allow_null=True)
     monitor_seen_at = serializers.DateTimeField(allow_null=True)

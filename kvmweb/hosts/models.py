@@ -158,6 +158,12 @@ class Host(models.Model):
         return self.name
 
     @property
+    def findings(self) -> list[dict[str, str]]:
+        """What it found in the way of networks last, the worst first."""
+        found: list[dict[str, str]] = self.facts.get("findings", [])
+        return found
+
+    @property
     def is_silent(self) -> bool:
         """Whether the monitor has not been heard for longer than KVMWEB_HOST_SILENCE."""
         limit = timedelta(seconds=settings.KVMWEB_HOST_SILENCE)

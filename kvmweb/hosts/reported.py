@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from kvmweb.core.errors import Invalid
 
+_Long = Annotated[str, Meta(max_length=2000)]
 _Text = Annotated[str, Meta(max_length=500)]
 _Port = Annotated[int, Meta(ge=0, le=65535)]
 _Amount = Annotated[float, Meta(ge=0)]
@@ -28,6 +29,15 @@ class _Listener(TypedDict):
     protocol: Literal["tcp", "udp"]
     address: str
     port: _Port
+
+
+class _Finding(TypedDict):
+    id: _Text
+    level: Literal["bad", "warn", "note"]
+    found: _Long
+    breaks: _Long
+    remedy: _Long
+    does: _Long
 
 
 class _Facts(TypedDict, total=False):
@@ -47,6 +57,7 @@ class _Facts(TypedDict, total=False):
     routes: Annotated[list[_Text], Meta(max_length=10_000)]
     listeners: Annotated[list[_Listener], Meta(max_length=70_000)]
     uplinks: Annotated[list[_Text], Meta(max_length=1000)]
+    findings: Annotated[list[_Finding], Meta(max_length=200)]
     resolvers: Annotated[list[_Text], Meta(max_length=100)]
     ephemeral_ports: tuple[_Port, _Port]
     version: _Text

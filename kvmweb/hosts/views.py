@@ -36,6 +36,7 @@ def _context(request: HttpRequest, found: Host) -> dict[str, Any]:
     return {
         "addresses": found.public_addresses.annotate(open=Count("claims")),
         "networks": found.networks.for_display(),
+        "remedies": found.remedies.select_related("asked_by")[:5],
         "drifts": found.drifts.for_display()[:20],
         "writable": writable_ids(request),
         "vms": found.vms.for_display(),

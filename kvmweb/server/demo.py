@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kvmweb.server.firewalls import obstacles
 from kvmweb.server.panel import Panel, Refused, Unreachable
 from kvmweb.server.steps import Steps
+from networks.host.survey import firewalls
 
 NAME = "hello"
 NETWORK = "demo"
@@ -163,6 +163,6 @@ def _unanswered(endpoint: str, reason: str) -> str:
 def hints() -> list[str]:
     """One sentence for each firewall of others that keeps the outside from the guests."""
     return [
-        f"{obstacle.sentence} Let the guests' bridges through: {obstacle.remedy}"
-        for obstacle in obstacles()
+        f"{obstacle.sentence} Let the guests' bridges through: {obstacle.does}"
+        for obstacle in firewalls()
     ]

@@ -35,6 +35,7 @@ from networks.actions.networks import (
     repair_network,
 )
 from networks.actions.peering import accept_peering, ask_peering, end_peering
+from networks.actions.remedies import apply_remedy
 from networks.actions.reservations import add_reservation, delete_reservation, release, reserve
 from networks.actions.settings import change_network
 
@@ -43,6 +44,7 @@ __all__ = [
     "add_forward",
     "add_forwards",
     "add_reservation",
+    "apply_remedy",
     "apply_to_network",
     "apply_to_reservation",
     "ask_peering",

@@ -1,7 +1,7 @@
 """REST: networks, reservations and forwards."""
 
 from networks.api.bulk import BulkForwards
-from networks.api.drift import Drifts, Hosts
+from networks.api.drift import Drifts, Hosts, Remedies
 from networks.api.firewall import AddressSets, RuleSets
 from networks.api.history import Holdings
 from networks.api.networks import Networks
@@ -16,6 +16,7 @@ __all__ = [
     "Hosts",
     "Networks",
     "Peerings",
+    "Remedies",
     "Reservations",
     "RuleSets",
 ]

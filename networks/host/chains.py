@@ -189,8 +189,8 @@ def _equals(found: object, wanted: object) -> bool | None:
     return str(found) == text
 
 
-def nft_base_chains(listing: Iterable[Mapping[str, Any]]) -> list[BaseChain]:
-    """The forward chains of one table, as `nft -j list table` shows it."""
+def nft_base_chains(listing: Iterable[Mapping[str, Any]], hook: str = "forward") -> list[BaseChain]:
+    """The chains of one table on a hook, as `nft -j list table` shows it."""
     objects = list(listing)
     named = [each.get("set") or each.get("map") for each in objects]
     sets = {one["name"]: one for one in named if one}
@@ -208,7 +208,7 @@ def nft_base_chains(listing: Iterable[Mapping[str, Any]]) -> list[BaseChain]:
             chains=chains,
         )
         for each in objects
-        if (chain := each.get("chain", {})).get("hook") == "forward"
+        if (chain := each.get("chain", {})).get("hook") == hook
     ]
 
 
@@ -370,17 +370,18 @@ def _words(value: object) -> str:
     return str(value)
 
 
-def iptables_base_chains(saved: str, label: str) -> list[BaseChain]:
-    """The FORWARD chains in what `iptables-save` wrote, of every table; `label` says of which."""
+def iptables_base_chains(saved: str, label: str, hook: str = "forward") -> list[BaseChain]:
+    """The chains of a hook in what `iptables-save` wrote, of every table; `label` says of which."""
+    name = hook.upper()
     found: list[BaseChain] = []
     table, drops = "", False
     chains: dict[str, tuple[Rule, ...]] = {}
     for line in saved.splitlines():
         if line.startswith("*"):
             table, drops, chains = line[1:].strip(), False, {}
-        elif line.startswith(":FORWARD "):
+        elif line.startswith(f":{name} "):
             drops = line.split()[1] == "DROP"
-            found.append(BaseChain(f"{label} {table} FORWARD", "FORWARD", drops, chains))
+            found.append(BaseChain(f"{label} {table} {name}", name, drops, chains))
         elif line.startswith("-A "):
             words = shlex.split(line)
             chains[words[1]] = (*chains.get(words[1], ()), _iptables_rule(words[2:], line))

@@ -23,7 +23,6 @@ from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.haproxy import HaProxy
 from networks.host.drivers.names import NameServer
 from networks.host.drivers.netlink import ALREADY_THERE, Answer
-from networks.host.drivers.obstacles import obstacles
 from networks.host.elements import DOORS, Element
 from networks.host.kernel import HostKernel
 from networks.host.ops import ChangeElements, LoadSkeleton, Op
@@ -345,8 +344,4 @@ def _observed(spec: NetworkSpec, refused: dict[str, Refusal]) -> dict[str, objec
         "address": gateway(spec),
         "address6": "" if spec.ipv6 == "off" else gateway6(spec),
         "refused": {of: refusal.code for of, refusal in refused.items()},
-        "obstacles": [
-            f"The chain {found.chain} drops forwarded packets. {found.remedy}"
-            for found in obstacles()
-        ],
     }

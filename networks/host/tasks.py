@@ -24,6 +24,7 @@ from kvmweb.host.pulse import give_pulse
 from kvmweb.host.store import SpecStore
 from kvmweb.host.work import Reconciler, Work, add_apply_task
 from networks.host.drift import DriftNews
+from networks.host.mend import add_mend_task
 from networks.host.reconcile import NetworkReconciler
 from networks.host.spec import NetworkSpec
 from networks.host.watch import Watcher
@@ -127,6 +128,7 @@ def _work(
         outbox=kept,
     )
     add_apply_task(app, TASK, lambda: work)
+    add_mend_task(app, config, kept)
     give_pulse(app, "net", post, kept)
     keep_hearing(app)
     return run_worker(app, queue=config.net_queue, pool="solo", slots=1, name=f"net@{config.name}")

@@ -16,6 +16,7 @@ from networks.models.parts import (
     ReservationQuerySet,
 )
 from networks.models.peering import Peering, PeeringQuerySet
+from networks.models.remedies import Remedy
 from networks.models.usage import ForwardUsage, NetworkUsage
 from networks.models.ways import EgressRule, PoolAddress
 
@@ -38,6 +39,7 @@ __all__ = [
     "PeeringQuerySet",
     "PoolAddress",
     "PortClaim",
+    "Remedy",
     "Reservation",
     "ReservationQuerySet",
     "Rule",

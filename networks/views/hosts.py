@@ -18,3 +18,10 @@ def repairs(request: HttpRequest, uuid: UUID) -> HttpResponse:
     actions.set_repairs(actor_of(request), uuid, repairs=wanted)
     does = "will put right" if wanted else "will only tell"
     return done(request, f"The host {does} what others change.", "host", uuid)
+
+
+@require_POST
+def remedy(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    finding = request.POST.get("finding", "")
+    actions.apply_remedy(actor_of(request), uuid, finding=finding)
+    return done(request, "The host is at it.", "host", uuid)

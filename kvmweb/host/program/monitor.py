@@ -29,6 +29,9 @@ from kvmweb.host.program.accelerator import accelerator
 from kvmweb.host.program.questions import answers
 from kvmweb.host.program.surroundings import surroundings
 from kvmweb.host.pulse import BEAT, heartbeat
+from networks.host.findings import Finding
+from networks.host.firewall_news import FirewallNews
+from networks.host.survey import found
 from networks.host.usage import ROUND, Usage
 from vms.host.drivers.domains import Domains
 from vms.host.events import follow
@@ -61,6 +64,7 @@ async def _watch(config: HostConfig) -> int:
         tasks.create_task(_repeat(TRY_AGAIN, monitor.find_accelerator))
         tasks.create_task(answer_questions(config, answers(config)))
         tasks.create_task(_repeat(ROUND, monitor.count))
+        tasks.create_task(monitor.follow_firewall())
     return 0
 
 
@@ -98,10 +102,10 @@ class Monitor:
     async def beat(self) -> None:
         """Say that we live and what the host is like; after the broker's silence also all VMs."""
         await self._look_at_libvirt()
-        hypervisor = self._hypervisor
+        config, hypervisor = self._config, self._hypervisor
         sent = await self._post(
             HEARTBEAT,
-            lambda: heartbeat("monitor", gather(self._config, hypervisor, surroundings())),
+            lambda: heartbeat("monitor", gather(config, hypervisor, surroundings(config))),
         )
         if sent and self._missed:
             self._missed = False
@@ -113,6 +117,26 @@ class Monitor:
         self._hypervisor = replace(
             self._hypervisor, accelerator=found.accelerator, accelerator_reason=found.reason
         )
+
+    async def follow_firewall(self) -> None:
+        """Look at what is in the way of networks whenever the firewall changes, and tell at once
+        when that is something else."""
+        news = FirewallNews()
+        news.start()
+        known: tuple[Finding, ...] = ()
+        while True:
+            await news.settled()
+            now = await asyncio.to_thread(self._found)
+            if now != known:
+                known = now
+                await self.beat()
+
+    def _found(self) -> tuple[Finding, ...]:
+        try:
+            return found(self._config.paths, self._config.uplinks)
+        except (KvmwebError, OSError) as error:
+            log.warning("not_surveyed reason=%s", error)
+            return ()
 
     async def count(self) -> None:
         """Say what forwards and networks have carried since it was last said."""

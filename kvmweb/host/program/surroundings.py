@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from kvmweb.core.names import BRIDGE_PREFIX, PORT_PREFIX
+from kvmweb.host.config import HostConfig
 from kvmweb.host.facts import Surroundings
+from networks.host import survey
 from networks.host.drivers import hostfacts
 from networks.host.drivers.hostfacts import Address
+from networks.host.findings import Finding
 
 
-def surroundings() -> Surroundings:
+def surroundings(config: HostConfig) -> Surroundings:
     """As it is now, in the network namespace of the calling thread."""
     return Surroundings(
         addresses=tuple(
@@ -25,7 +28,14 @@ def surroundings() -> Surroundings:
         ),
         uplinks=hostfacts.uplinks(),
         resolvers=hostfacts.resolvers(),
+        findings=tuple(map(_told, survey.found(config.paths, config.uplinks))),
     )
+
+
+def _told(finding: Finding) -> dict[str, str]:
+    """Without the commands: nobody but the host itself says what it runs."""
+    told = ("id", "level", "found", "breaks", "remedy", "does")
+    return {name: getattr(finding, name) for name in told}
 
 
 def _routes() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The forward chains of everybody but us: by `nft -j`, and by iptables where nft cannot show them.
+"""The base chains of everybody but us: by `nft -j`, and by iptables where nft cannot show them.
 
 Our own tables are never listed, for they hold every element of every network.
 """
@@ -22,35 +22,38 @@ _LEGACY = Path("/proc/thread-self/net/ip_tables_names")
 
 def forward_chains() -> tuple[list[BaseChain], list[str]]:
     """Every foreign base chain on the IPv4 forward hook, and what could not be read, in words."""
+    return base_chains("forward")
+
+
+def base_chains(hook: str) -> tuple[list[BaseChain], list[str]]:
+    """Every foreign base chain on an IPv4 hook, and what could not be read, in words."""
     found: list[BaseChain] = []
     unread: list[str] = []
-    for family, table in sorted(_tables()):
+    for family, table in sorted(_tables(hook)):
         listing = _nft(f"list table {family} {table}")
         if not uses_iptables(listing):
-            found += nft_base_chains(listing)
+            found += nft_base_chains(listing, hook)
         elif (saved := _saved("iptables-nft-save")) is not None:
-            chains = iptables_base_chains(saved, family)
+            chains = iptables_base_chains(saved, family, hook)
             found += [each for each in chains if each.label.split()[1] == table]
         else:
-            found += nft_base_chains(listing)
+            found += nft_base_chains(listing, hook)
     legacy = _legacy()
     if legacy:
         saved = _saved("iptables-legacy-save")
         if saved is None:
             unread.append("rules of iptables-legacy, for want of the program iptables-legacy-save")
         else:
-            found += iptables_base_chains(saved, "iptables-legacy")
+            found += iptables_base_chains(saved, "iptables-legacy", hook)
     return found, unread
 
 
-def _tables() -> set[tuple[str, str]]:
+def _tables(hook: str) -> set[tuple[str, str]]:
     chains = (each["chain"] for each in _nft("list chains") if "chain" in each)
     return {
         (chain["family"], chain["table"])
         for chain in chains
-        if chain.get("hook") == "forward"
-        and chain["family"] in _FAMILIES
-        and chain["table"] != TABLE
+        if chain.get("hook") == hook and chain["family"] in _FAMILIES and chain["table"] != TABLE
     }
 
 

@@ -79,15 +79,6 @@ _TELLING: dict[int, tuple[int, ...]] = {
 }
 
 
-class ForeignChain(NamedTuple):
-    """A base chain of somebody else; `drops` is its policy."""
-
-    family: str
-    table: str
-    name: str
-    drops: bool
-
-
 class Command(NamedTuple):
     """One message of a transaction, without its header."""
 
@@ -204,22 +195,6 @@ class NftablesSocket:
             for family in FAMILIES
             for found in self._objects(_GETCHAIN, family)
         )
-
-    def foreign_forward_chains(self) -> Iterator[ForeignChain]:
-        """Base chains of others on the forward hook, whatever their family."""
-        for payload in self._dump(_GETCHAIN, _general()):
-            found = dict(attributes(payload, 4))
-            hook = dict(attributes(found.get(_CHAIN_HOOK, b"")))
-            if not hook or int.from_bytes(hook[1], "big") != _HOOK_FORWARD:
-                continue
-            chain = ForeignChain(
-                family=_FAMILY_NAMES.get(payload[0], str(payload[0])),
-                table=_string(found[_TABLE_ATTRIBUTE]),
-                name=_string(found[_CHAIN_NAME]),
-                drops=int.from_bytes(found.get(_CHAIN_POLICY, b"\1"), "big") == _NF_DROP,
-            )
-            if chain.table != TABLE:
-                yield chain
 
     def marks(self) -> list[list[str]]:
         """What tells whether anything but elements was changed, see `_TELLING`."""

@@ -23,7 +23,7 @@ from kvmweb.host.facts import Hypervisor, gather
 from kvmweb.host.program.surroundings import surroundings
 paths = HostPaths.under(Path(sys.argv[1]), Path(sys.argv[1]))
 config = HostConfig(name="h1", broker="", key="", paths=paths)
-print(msgspec.json.encode(gather(config, Hypervisor(), surroundings())).decode())
+print(msgspec.json.encode(gather(config, Hypervisor(), surroundings(config))).decode())
 """
 
 

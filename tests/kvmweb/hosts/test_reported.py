@@ -43,7 +43,7 @@ def test_impossible_facts_are_refused(said: object) -> None:
 @pytest.mark.pure
 def test_facts_of_this_machine_are_taken_whole() -> None:
     config = HostConfig(name="h1", broker="redis://", key="k")
-    facts = msgspec.to_builtins(gather(config, Hypervisor(), surroundings()))
+    facts = msgspec.to_builtins(gather(config, Hypervisor(), surroundings(config)))
     parsed = parse_facts(json.loads(json.dumps(facts)))
     assert set(parsed) == set(HostFacts.__dataclass_fields__)
     assert json.loads(json.dumps(parsed)) == json.loads(json.dumps(facts))

@@ -35,6 +35,7 @@ from networks.models import (
     Peering,
     PoolAddress,
     PortClaim,
+    Remedy,
     Reservation,
     Rule,
     RuleSet,
@@ -54,6 +55,7 @@ OURS: list[type[Model]] = [
     ForwardUsage,
     NetworkUsage,
     Drift,
+    Remedy,
     Holding,
     PortClaim,
     AddressSet,
@@ -93,6 +95,7 @@ def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
     ForwardUsage.objects.create(forward=forward, connections=1)
     NetworkUsage.objects.create(network=forward.network)
     network = forward.network
+    Remedy.objects.create(host=network.host, finding="router")
     Drift.objects.create(host=network.host, network=network, at=timezone.now())
     office = create_address_set(Actor(alice), name="a", networks=["198.51.100.0/24"])
     create_rule_set(Actor(alice), name="ra", rules=[RuleText("any", address_set=str(office.uuid))])

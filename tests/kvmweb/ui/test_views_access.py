@@ -123,6 +123,7 @@ DOORS = [
     Door("job-retry", DO, "job", "post"),
     Door("hosts", (404, 404, 404, 200)),
     Door("host", (404, 404, 404, 200), "host"),
+    Door("host-remedy", (404, 404, 404, 302), "host", "post", {"finding": "firewall:x"}),
     Door("who-had-it", (404, 404, 404, 200)),
     Door("host-repairs", (404, 404, 404, 302), "host", "post", {"repairs": "0"}),
 ]

@@ -14,7 +14,7 @@ import pytest
 
 from networks.host.chains import Packet, judge
 from networks.host.drivers.foreign import forward_chains
-from networks.host.drivers.obstacles import obstacles
+from networks.host.survey import firewalls
 from tests.netns import Namespace
 from tests.networks.host.lab import OUTSIDE, PUBLIC, Lab, forward, network, with_forwards
 
@@ -30,6 +30,11 @@ TRUSTED = (
     "nft insert rule inet firewalld filter_FORWARD_ZONES oifname 'kw*' accept",
     "nft insert rule inet firewalld filter_INPUT_ZONES iifname 'kw*' accept",
 )
+# What `ufw route allow in on kw+; ufw route allow out on kw+` has it write.
+ROUTE_ALLOWED = (
+    "iptables-nft -A ufw-user-forward -i kw+ -j ACCEPT",
+    "iptables-nft -A ufw-user-forward -o kw+ -j ACCEPT",
+)
 
 
 class Other(NamedTuple):
@@ -44,7 +49,7 @@ class Other(NamedTuple):
 
 PROGRAMS = [
     Other("docker.iptables", {"ip filter FORWARD"}, ALL),
-    Other("ufw.iptables", {"ip filter FORWARD"}, ALL),
+    Other("ufw.iptables", {"ip filter FORWARD"}, ALL, ROUTE_ALLOWED),
     Other("firewalld.nft", {"inet firewalld filter_FORWARD"}, {"out"}, TRUSTED),
     Other("libvirt.iptables", set(), set()),
 ]
@@ -114,13 +119,13 @@ def named(lab: Lab) -> set[str]:
 
 
 def remedies(lab: Lab) -> list[str]:
-    """The commands that the product tells people to run."""
-    with lab.host.entered():
-        found = obstacles()
+    """The commands that the product tells people to run, but for those of programs that are not
+    here: `Other.remedies` is what these would write."""
     return [
-        command
-        for obstacle in found
-        for command in obstacle.remedy.removeprefix("Run: ").split("; ")
+        " ".join(command)
+        for obstacle in lab.host.call(firewalls)
+        for command in obstacle.commands
+        if command[0].startswith("iptables")
     ]
 
 

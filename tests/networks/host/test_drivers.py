@@ -204,27 +204,3 @@ _TRACKING = "table ip t { chain c { type filter hook input priority 0; ct state 
 
 def test_the_record_of_the_skeleton_is_readable(firewall: Firewall, tmp_path: Path) -> None:
     assert set(json.loads((tmp_path / "record.json").read_text())) == {"text", "objects"}
-
-
-def test_chains_of_others_that_drop_are_named_with_a_remedy_that_works(lab: Lab) -> None:
-    spec = network(guests=1, source=None)
-    guest = lab.guest(spec.reservations[0], spec)
-    guest.tcp_server(80)
-    with lab.reconciler() as reconciler:
-        lab.host.run("nft", "-f", "-", stdin=_DOCKER)
-        changed = with_forwards(spec, forward(1, 1, spec.reservations[0]))
-        outcome = reconciler.apply(changed, lab.steps.append)
-        (found,) = outcome.observed["obstacles"]
-        assert lab.internet.ask_tcp(PUBLIC, 8080, 0.4) == ""
-        assert "ip docker forward" in found
-        lab.host.run("sh", "-ec", found.partition("Run: ")[2])
-        assert lab.internet.ask_tcp(PUBLIC, 8080) == OUTSIDE
-
-
-_DOCKER = """
-table ip docker {
-    chain forward {
-        type filter hook forward priority 0; policy drop;
-    }
-}
-"""
