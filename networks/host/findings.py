@@ -11,6 +11,7 @@ from typing import Literal
 
 from networks.host.chains import BaseChain
 from networks.host.firewalls import Command, Obstacle, obstacles
+from networks.host.ruleset import CONNECTIONS_PER_GUEST
 
 Level = Literal["bad", "warn", "note"]
 
@@ -46,7 +47,8 @@ class Conntrack:
 class Survey:
     """What was seen. `flushes` is the file by which the nftables service empties the ruleset;
     `owned` says that this passes our tables by. `dhcp` names programs that wait on port 67 of all
-    interfaces, `served` whether ours runs. `rp_filter` holds the uplinks' effective values."""
+    interfaces, `served` whether ours runs. `limited` are connections that guests had too many of.
+    `rp_filter` holds the uplinks' effective values."""
 
     uplinks: tuple[str, ...] = ()
     forward: tuple[BaseChain, ...] = ()
@@ -62,6 +64,7 @@ class Survey:
     conntrack: Conntrack | None = None
     dhcp: tuple[str, ...] = ()
     served: bool = False
+    limited: int = 0
     dnsmasqs: int = 0
     inotify_instances: int = 0
 
@@ -88,6 +91,7 @@ def _all(seen: Survey) -> Iterator[Finding]:
     yield from _bridged(seen)
     yield from _reverse_path(seen)
     yield from _connections(seen.conntrack)
+    yield from _limited(seen)
     yield from _inotify(seen)
     yield from _surroundings(seen)
 
@@ -195,6 +199,20 @@ def _connections(table: Conntrack | None) -> Iterator[Finding]:
             " for want of room in the table of connections.",
             breaks=f"Nothing now: it holds {table.count:,} of {table.most:,}.",
             remedy=f"If it happens again: {more}, and keep it in /etc/sysctl.d/.",
+        )
+
+
+def _limited(seen: Survey) -> Iterator[Finding]:
+    if seen.limited:
+        yield Finding(
+            id="guest-connections",
+            level="note",
+            found=f"{seen.limited:,} new connections of guests were refused since the rules were"
+            f" loaded: a guest may have begun {CONNECTIONS_PER_GUEST:,} at the same time.",
+            breaks="Only for the guests that reached it; all others have room in the table of"
+            " connections.",
+            remedy="Look at the flows of the networks here for the guest that has so many; it may"
+            " be scanning or under a stranger's control.",
         )
 
 

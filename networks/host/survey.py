@@ -16,6 +16,7 @@ from networks.host.drivers.nftables import OWNER, NftablesSocket
 from networks.host.drivers.sysctls import Sysctls
 from networks.host.findings import Conntrack, Finding, Survey, findings
 from networks.host.firewalls import Obstacle, obstacles
+from networks.host.ruleset import TOO_MANY
 
 _CONF = Path("/etc/nftables.conf")
 _UNITS = Path("/etc/systemd/system")
@@ -61,6 +62,7 @@ def look(paths: HostPaths, uplinks: tuple[str, ...] = ()) -> Survey:
         conntrack=_conntrack(),
         dhcp=tuple(_dhcp_servers(dhcp.pid())),
         served=dhcp.pid() is not None,
+        limited=_limited(),
         dnsmasqs=_dnsmasqs(),
         inotify_instances=_number(Path("/proc/sys/fs/inotify/max_user_instances")),
     )
@@ -79,6 +81,11 @@ def flushing(conf: Path = _CONF, units: Path = _UNITS) -> str:
 def _is_owned() -> bool:
     with closing(NftablesSocket()) as connection:
         return bool((connection.table_flags("inet") or 0) & OWNER)
+
+
+def _limited() -> int:
+    with closing(NftablesSocket()) as connection:
+        return connection.counter(TOO_MANY)
 
 
 def _libvirt() -> Iterator[str]:

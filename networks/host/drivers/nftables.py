@@ -50,7 +50,8 @@ _BATCH_BEGIN, _BATCH_END = 16, 17
 _NEWTABLE, _GETTABLE, _DELTABLE = 0, 1, 2
 _GETCHAIN, _GETRULE, _GETSET = 4, 7, 10
 _NEWSETELEM, _GETSETELEM, _DELSETELEM = 12, 13, 14
-_GETGEN = 16
+_GETGEN, _GETOBJ = 16, 19
+_OBJECT_COUNTER, _OBJECT_DATA, _COUNTER_PACKETS = 1, 4, 2
 _PROTOCOLS: dict[Family, int] = {"inet": 1, "bridge": 7}
 _TABLE_ATTRIBUTE = 1
 _TABLE_FLAGS = 2
@@ -195,6 +196,15 @@ class NftablesSocket:
             for family in FAMILIES
             for found in self._objects(_GETCHAIN, family)
         )
+
+    def counter(self, name: str) -> int:
+        """The packets of a named counter of ours; 0 where there is none."""
+        payload = _general("inet") + text(1, TABLE) + text(2, name)
+        payload += attribute(3, struct.pack(">I", _OBJECT_COUNTER))
+        for answer in self._get(_GETOBJ, payload):
+            data = dict(attributes(dict(attributes(answer, 4)).get(_OBJECT_DATA, b"")))
+            return int.from_bytes(data.get(_COUNTER_PACKETS, b""), "big")
+        return 0
 
     def marks(self) -> list[list[str]]:
         """What tells whether anything but elements was changed, see `_TELLING`."""

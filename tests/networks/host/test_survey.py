@@ -193,6 +193,7 @@ CASES: dict[str, tuple[Survey, str, str]] = {
         "note",
         "nf_conntrack_max=200",
     ),
+    "guest-connections": (Survey(limited=1200), "note", "flows"),
     "inotify": (Survey(dnsmasqs=122, inotify_instances=128), "warn", "max_user_instances=1024"),
     "libvirt": (Survey(libvirt=("192.168.122.0/24 on virbr0",)), "note", "net-destroy"),
     "router": (Survey(router=True), "note", "ip_forward=0"),
