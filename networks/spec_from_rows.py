@@ -17,6 +17,7 @@ from networks.host.spec import (
     EgressSpec,
     ForwardSpec,
     InboundSpec,
+    NamesSpec,
     NetworkSpec,
     PeerSpec,
     Protocol,
@@ -55,6 +56,10 @@ def build_spec(network: Network) -> dict[str, Any]:
         subnet6=network.ipv6_subnet,
         gateway6=network.gateway6,
         source_address6=network.source_address6.address if network.source_address6 else None,
+        names=NamesSpec(domain=network.domain, upstreams=tuple(network.dns_servers)),
+        max_down=network.max_down,
+        max_up=network.max_up,
+        lease_seconds=60 * network.lease_minutes,
         reservations=tuple(_reservations(network)) if network.present else (),
         forwards=tuple(_forwards(network)) if network.present else (),
     )
@@ -97,6 +102,8 @@ def _reservations(network: Network) -> list[ReservationSpec]:
             hostname=row.name,
             port=row.port,
             inbound=tuple(_inbound(row.rule_sets.all())),
+            max_down=row.max_down,
+            max_up=row.max_up,
         )
         for row in rows
     ]

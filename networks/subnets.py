@@ -102,17 +102,25 @@ def _proposals_in(network: IPv4Network) -> range:
     return range(max(first, 0), min(last + 1, _PROPOSED))
 
 
-def free_address(subnet: IPv4Network, taken: Iterable[str]) -> IPv4Address:
-    """The lowest address for a guest.
+def free_address(
+    subnet: IPv4Network,
+    taken: Iterable[str],
+    first: str | None = None,
+    last: str | None = None,
+) -> IPv4Address:
+    """The lowest address for a guest, from `first` to `last` where these are said.
 
     Not the network's, the gateway's, the broadcast one, nor taken.
     """
     used = {IPv4Address(address) for address in taken}
-    first = int(subnet.network_address) + 2
-    for number in range(first, int(subnet.broadcast_address)):
+    low = IPv4Address(first) if first else subnet.network_address + 2
+    high = IPv4Address(last) if last else subnet.broadcast_address - 1
+    for number in range(int(low), int(high) + 1):
         if (address := IPv4Address(number)) not in used:
             return address
-    raise Conflict(f"All addresses of {subnet} are taken.", field="network", code="subnet_full")
+    raise Conflict(
+        f"All addresses from {low} to {high} are taken.", field="network", code="subnet_full"
+    )
 
 
 def parse_address(text: str, subnet: IPv4Network) -> IPv4Address:

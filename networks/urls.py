@@ -3,12 +3,14 @@
 from django.urls import path
 
 from networks.views import firewall, forwards, history, hosts, ipv6, networks, peering, settings
+from networks.views import firewall, forwards, hosts, ipv6, networks, peering, services, settings
 
 urlpatterns = [
     path("networks/", networks.networks, name="networks"),
     path("networks/new/", networks.new, name="network-new"),
     path("networks/<uuid:uuid>/", networks.network, name="network"),
     path("networks/<uuid:uuid>/settings/", settings.settings, name="network-settings"),
+    path("networks/<uuid:uuid>/services/", services.services, name="network-services"),
     path("networks/<uuid:uuid>/delete/", networks.delete, name="network-delete"),
     path("networks/<uuid:uuid>/ipv6/", ipv6.ipv6, name="network-ipv6"),
     path("networks/<uuid:uuid>/check/", networks.check, name="network-check"),
@@ -16,6 +18,7 @@ urlpatterns = [
     path(
         "networks/<uuid:uuid>/reservations/new/", networks.reservation_new, name="reservation-new"
     ),
+    path("reservations/<uuid:uuid>/", services.reservation, name="reservation"),
     path(
         "reservations/<uuid:uuid>/delete/", networks.reservation_delete, name="reservation-delete"
     ),

@@ -37,6 +37,14 @@ from networks.actions.networks import (
 from networks.actions.peering import accept_peering, ask_peering, end_peering
 from networks.actions.remedies import apply_remedy
 from networks.actions.reservations import add_reservation, delete_reservation, release, reserve
+from networks.actions.reservations import (
+    add_reservation,
+    change_reservation,
+    delete_reservation,
+    release,
+    reserve,
+)
+from networks.actions.services import set_services
 from networks.actions.settings import change_network
 
 __all__ = [
@@ -51,6 +59,7 @@ __all__ = [
     "change_address_set",
     "change_forward",
     "change_network",
+    "change_reservation",
     "change_rule_set",
     "check_network",
     "create_address_set",
@@ -73,4 +82,5 @@ __all__ = [
     "resume_forward",
     "set_ipv6",
     "set_repairs",
+    "set_services",
 ]

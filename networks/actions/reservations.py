@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import TypedDict, Unpack
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -14,7 +15,8 @@ from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
 from networks import subnets
 from networks.actions.lookup import locked, named, still_present
-from networks.models import Network, Reservation
+from networks.actions.services import set_speeds
+from networks.models import Network, Reservation, ReservationQuerySet
 
 
 def add_reservation(
@@ -33,19 +35,30 @@ def reserve(network: Network, *, name: str, address: str = "", mac: str = "") ->
     """The rows of a reservation, for an action that holds the network's lock and asks for its job
     itself.
     """
+    label = _free_name(network.reservations.all(), name)
+    chosen = _free_address(network, network.reservations.all(), address)
+    return _insert_reservation(network, label, chosen, mac)
+
+
+def _free_name(others: ReservationQuerySet, name: str) -> str:
     label = parse_label(name)
-    if network.reservations.filter(name=label, present=True).exists():
+    if others.filter(name=label, present=True).exists():
         raise Conflict(
             f"“{label}” has an address in this network already.", field="name", code="name_taken"
         )
-    taken = set(network.reservations.values_list("address", flat=True))
-    if address.strip():
-        chosen = str(subnets.parse_address(address, network.subnet))
-        if chosen in taken:
-            raise Conflict(f"{chosen} is taken.", field="address", code="address_taken")
-    else:
-        chosen = str(subnets.free_address(network.subnet, taken))
-    return _insert_reservation(network, label, chosen, mac)
+    return label
+
+
+def _free_address(network: Network, others: ReservationQuerySet, address: str) -> str:
+    """The address that was asked for, or the lowest free one of the network's range."""
+    taken = set(others.values_list("address", flat=True))
+    if not address.strip():
+        ends = network.range_first, network.range_last
+        return str(subnets.free_address(network.subnet, taken, *ends))
+    chosen = str(subnets.parse_address(address, network.subnet))
+    if chosen in taken:
+        raise Conflict(f"{chosen} is taken.", field="address", code="address_taken")
+    return chosen
 
 
 def _insert_reservation(network: Network, name: str, address: str, mac: str) -> Reservation:
@@ -68,6 +81,47 @@ def _new_mac() -> str:
         mac = "52:54:00:" + secrets.token_bytes(3).hex(":")
         if not Reservation.objects.filter(mac=mac).exists():
             return mac
+
+
+class ReservationChanges(TypedDict, total=False):
+    """What may be changed of a reservation; what is not named stays."""
+
+    name: str
+    address: str
+    max_down_mbit: int | None
+    max_up_mbit: int | None
+
+
+def change_reservation(
+    actor: Actor, uuid: UUID | str, **changes: Unpack[ReservationChanges]
+) -> Reservation:
+    """Give a reservation another name, address or speed; its MAC, port and forwards stay.
+
+    A running guest keeps its link and takes the new address when it asks for its lease again.
+    """
+    with transaction.atomic():
+        reservation = get_for(actor.user, Reservation, uuid, write=True)
+        network = locked(actor, reservation.network.uuid)
+        reservation = still_present(reservation)
+        before = str(reservation)
+        others = network.reservations.exclude(pk=reservation.pk)
+        if "name" in changes:
+            reservation.name = _free_name(others, changes["name"])
+        if "address" in changes:
+            reservation.address = _free_address(network, others, changes["address"])
+        set_speeds(reservation, changes)
+        reservation.since = network.generation + 1
+        reservation.save(update_fields=[*ReservationChanges.__annotations__, "since"])
+        job = request(actor, network, f"Change {before} to {reservation}")
+        audit(
+            actor,
+            "reservation.change",
+            reservation,
+            project=network.project,
+            job=job.uuid,
+            before=before,
+        )
+    return reservation
 
 
 def delete_reservation(actor: Actor, uuid: UUID | str) -> Reservation:

@@ -13,11 +13,12 @@ from rest_framework.response import Response
 from kvmweb.api.fields import Body, Filters, Nothing, Shown, StateField
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
-from kvmweb.api.views import Resource, actor_of
+from kvmweb.api.views import actor_of
 from kvmweb.jobs.api import JobWithSteps, started
 from networks import actions
 from networks.api.firewall import AppliedRuleSets
 from networks.api.ipv6 import Ipv6Body, Ipv6Shown
+from networks.api.services import ServiceRoutes
 from networks.api.usage import NetworkUsageShown
 from networks.models import EgressRule, Ipv6, Network
 
@@ -115,7 +116,7 @@ class NetworkFilter(Filters):
     search = filters.CharFilter("name", "icontains", help_text="Part of the name.")
 
 
-class Networks(Resource):
+class Networks(ServiceRoutes):
     """Private networks, each on one host."""
 
     model = Network

@@ -18,6 +18,7 @@ from kvmweb.api.views import Resource, actor_of
 from networks import actions
 from networks.api.firewall import AppliedRuleSets
 from networks.api.parts import PartShown
+from networks.api.speed import SpeedField
 from networks.models import (
     Reservation,
     ReservationQuerySet,
@@ -29,6 +30,8 @@ class ReservationShown(PartShown):
     mac = serializers.CharField()
     address = serializers.CharField()
     address6 = serializers.CharField(help_text="Follows from the MAC; empty without IPv6.")
+    max_down_mbit = serializers.IntegerField(allow_null=True, help_text="null is no limit.")
+    max_up_mbit = serializers.IntegerField(allow_null=True, help_text="null is no limit.")
     public_endpoints = serializers.SerializerMethodField(help_text="Where forwards lead here.")
 
     def get_public_endpoints(self, reservation: Any) -> list[str]:
@@ -42,6 +45,16 @@ class NewReservation(Body):
     name = serializers.CharField(help_text="A host name label, once in the network.")
     address = serializers.CharField(default="", allow_blank=True, help_text="Picked when absent.")
     mac = serializers.CharField(default="", allow_blank=True, help_text="Picked when absent.")
+
+
+class ReservationChange(Body):
+    name = serializers.CharField(required=False, help_text="A host name label.")
+    address = serializers.CharField(
+        required=False,
+        help_text="A running guest takes it when it asks for its lease again.",
+    )
+    max_down_mbit = SpeedField(required=False)
+    max_up_mbit = SpeedField(required=False)
 
 
 class ReservationFilter(Filters):
@@ -67,6 +80,12 @@ class Reservations(Resource):
         """Reserve an address."""
         wanted = self.body(NewReservation)
         return self.accepted(actions.add_reservation(actor_of(request), **wanted))
+
+    @takes(ReservationChange, ReservationShown)
+    def partial_update(self, request: Request, uuid: UUID) -> Response:
+        """Give a reservation another name, address or speed; its forwards follow."""
+        change = self.change(ReservationChange)
+        return self.accepted(actions.change_reservation(actor_of(request), uuid, **change))
 
     @starts(ReservationShown)
     def destroy(self, request: Request, uuid: UUID) -> Response:

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import NamedTuple
 
 from kvmweb.core.ipv6 import LINK_LOCAL, interface_address
-from networks.host.elements import DOORS, PROTOCOLS, SOURCE_SETS, Element, Field
+from networks.host.elements import DOORS, PROTOCOLS, SOURCE_SETS, Element, Family, Field
 from networks.host.listed import egress_elements, inbound_elements
 from networks.host.proxy import PORTS
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec, own_sources
@@ -60,6 +60,7 @@ def _network_elements(spec: NetworkSpec) -> list[Element]:
     partners = [] if spec.guests_apart else [bridge]
     partners += [peer.bridge for peer in spec.peers]
     found += [Element("inet", "pairs", (bridge, partner), (), bridge) for partner in partners]
+    found += _speed_elements("inet", "network", bridge, (spec.max_down, spec.max_up), bridge)
     if spec.names is not None:
         found.append(Element("inet", "dns", (bridge,), (), bridge))
     if spec.mode == "isolated":
@@ -134,7 +135,19 @@ def _reservation_elements(spec: NetworkSpec, reservation: ReservationSpec) -> li
         found.append(Element("bridge", "apart", (reservation.port,), (), spec.bridge))
     if spec.ipv6 != "off" and reservation.address6:
         found += _own6(spec.bridge, reservation.port, mac, reservation.address6)
-    return found
+    speeds = reservation.max_down, reservation.max_up
+    return [*found, *_speed_elements("bridge", "guest", reservation.port, speeds, spec.bridge)]
+
+
+def _speed_elements(
+    family: Family, what: str, interface: str, speeds: tuple[int, int], owner: str
+) -> list[Element]:
+    """What limits an interface to this many bytes per second down to guests and up from them."""
+    return [
+        Element(family, f"{what}_{way}", (interface,), (speed,), owner)
+        for way, speed in zip(("down", "up"), speeds, strict=True)
+        if speed
+    ]
 
 
 class Door(NamedTuple):

@@ -17,6 +17,7 @@ from networks.host.spec import NetworkSpec, ReservationSpec
 from networks.host.state import DhcpFile
 
 _DEFAULT_MTU = 1500
+_DEFAULT_LEASE = 3600
 # What `dhcp-host` takes for an order or for a lease time; such a guest has its name from its seed.
 _MEANS_MORE = re.compile(r"ignore|infinite|[0-9]+[smhdw]?", re.IGNORECASE)
 
@@ -25,16 +26,18 @@ def dhcp_files(spec: NetworkSpec, resolvers: Iterable[str]) -> frozenset[DhcpFil
     """Every file the network should have."""
     if not spec.present:
         return frozenset()
-    hosts = (_host(spec.bridge, reservation) for reservation in spec.reservations)
+    hosts = (_host(spec, reservation) for reservation in spec.reservations)
     return frozenset([_options(spec, tuple(resolvers)), *hosts])
 
 
-def _host(bridge: str, reservation: ReservationSpec) -> DhcpFile:
+def _host(spec: NetworkSpec, reservation: ReservationSpec) -> DhcpFile:
     mac = reservation.mac.lower()
     parts = [mac, reservation.address]
     if reservation.hostname and not _MEANS_MORE.fullmatch(reservation.hostname):
         parts.append(reservation.hostname)
-    name = f"{bridge}.{mac.replace(':', '')}"
+    if spec.lease_seconds != _DEFAULT_LEASE:
+        parts.append(str(spec.lease_seconds))
+    name = f"{spec.bridge}.{mac.replace(':', '')}"
     return DhcpFile("hosts", name, ",".join(parts) + "\n")
 
 

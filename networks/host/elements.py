@@ -33,10 +33,13 @@ FieldType = Literal[
     "ifname",
     "ether_addr",
 ]
-Limit = Literal["connections", "rate"]
+Limit = Literal["connections", "rate", "bytes"]
 Field: TypeAlias = str | int
 
 TABLE = "kvmweb"
+LARGEST_PACKET = 65536
+"""Bytes that a byte limit admits at once beside its rate: the most that offloading makes."""
+
 PROTOCOLS = {"tcp": 6, "udp": 17}
 _PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 _FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
@@ -61,7 +64,7 @@ class SetType:
 
     `counter` counts what is looked up; `interval` means that keys are ranges. An element of a set
     with a `limit` matches only what exceeds the limit it carries: its value is the number of
-    connections, or new ones per second and the burst.
+    connections, or new ones per second and the burst, or bytes per second.
     """
 
     key: tuple[FieldType, ...]
@@ -162,6 +165,10 @@ SETS: dict[tuple[Family, str], SetType] = {
     ("bridge", "own_nd"): SetType(("ifname", "ether_addr", "nd_target")),
     ("bridge", "own_mac"): SetType(("ifname", "ether_addr")),
     ("bridge", "apart"): SetType(("ifname",)),
+    ("bridge", "guest_up"): SetType(("ifname",), limit="bytes"),
+    ("bridge", "guest_down"): SetType(("ifname",), limit="bytes"),
+    ("inet", "network_up"): SetType(("ifname",), limit="bytes"),
+    ("inet", "network_down"): SetType(("ifname",), limit="bytes"),
 }
 
 

@@ -152,6 +152,7 @@ class ChangeElements:
             *_ways(self.add - self.remove, self.remove - self.add),
             _ties("Tied", "to", self.add),
             _ties("Freed", "from", self.remove - self.add),
+            _speeds(self.add | self.remove),
             _counters(self.add),
         ]
         said = [part for part in parts if part] or ["Updated the rules of the network"]
@@ -392,6 +393,11 @@ def _ties(verb: str, preposition: str, elements: Iterable[Element]) -> str:
     count = sum(element.name == "own4" for element in elements)
     addresses = "its address" if count == 1 else "their addresses"
     return f"{verb} {_count(count, 'guest', 'guests')} {preposition} {addresses}" if count else ""
+
+
+def _speeds(elements: Iterable[Element]) -> str:
+    limits = {"guest_down", "guest_up", "network_down", "network_up"}
+    return "Changed bandwidth limits" if any(e.name in limits for e in elements) else ""
 
 
 def _counters(elements: frozenset[Element]) -> str:

@@ -27,6 +27,10 @@ dnsmasq serves all networks and believes what a DHCP message says of its sender.
 what its frame says: the MAC and the address it names are written over with the guest's own, and
 what a relay would say is dropped. A forged message with a checksum loses its checksum's truth and
 is dropped by the host. `dhcp_rate` is filled by packets alone: a guest asks ten times a second.
+Bandwidth is limited by dropping what is over it, not by queues: a limit is an element like any
+other, there before the guest's port is, and adds no delay. The kernel lets a byte limit that was
+idle save up one second of it (nft_limit.c).
+
 `dns_rate` likewise: one name server serves all tenants, and a guest asks it 500 times a second at
 most. Only bridges in `dns` are served, so that no other name server of the host is ever reached.
 
@@ -44,6 +48,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Address
 
 from networks.host.elements import (
+    LARGEST_PACKET,
     SETS,
     SOURCE_SETS,
     TABLE,
@@ -59,6 +64,8 @@ from networks.host.elements import (
 FAMILIES: tuple[Family, ...] = ("inet", "bridge")
 MARKERS = frozenset({"acct_in", "acct_out", "settled", "sifted"})
 _BASE_CHAINS: dict[tuple[Family, str], str] = {
+    ("inet", "up"): "type filter hook prerouting priority -290",
+    ("inet", "down"): "type filter hook postrouting priority 300",
     ("inet", "dnat_pre"): "type nat hook prerouting priority -105",
     ("inet", "dnat_out"): "type nat hook output priority -105",
     ("inet", "snat_post"): "type nat hook postrouting priority 95",
@@ -66,6 +73,7 @@ _BASE_CHAINS: dict[tuple[Family, str], str] = {
     ("inet", "guest_in"): "type filter hook input priority -5",
     ("bridge", "pre"): "type filter hook prerouting priority -300",
     ("bridge", "between"): "type filter hook forward priority -300",
+    ("bridge", "out"): "type filter hook postrouting priority 300",
 }
 
 # Fields of a DHCP message behind its UDP header (RFC 2131, section 2) that nft 1.0.6 has no names
@@ -114,6 +122,8 @@ _RATE = "{ type ifname; size 65535; flags dynamic,timeout; timeout 1m; }"
 
 
 _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
+    ("inet", "up"): ("iifname @network_up counter drop",),
+    ("inet", "down"): ("oifname @network_down counter drop",),
     ("inet", "dnat_pre"): ('iifname "kw*" iifname != @egress goto listed_pre', "jump forwards"),
     ("inet", "listed_pre"): (f"{_LISTED} jump forwards", f"{_LISTED_PORT} jump forwards"),
     ("inet", "dnat_out"): ("jump forwards",),
@@ -214,6 +224,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
     ),
     ("bridge", "pre"): (
         'iifname != "kt*" accept',
+        "ether type != arp iifname @guest_up counter drop",
         "ether type ip iifname . ether saddr . ip saddr @own4 goto guest4",
         "ether type ip6 iifname . ether saddr . ip6 saddr @own6 goto guest6",
         "iifname . ether saddr != @own_mac counter drop",
@@ -256,6 +267,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         f"{_CHADDR} set {_ETHER_SOURCE}",
         "accept",
     ),
+    ("bridge", "out"): ("ether type != arp oifname @guest_down counter drop",),
     ("bridge", "between"): ("iifname @apart oifname @apart counter drop",),
     ("bridge", "arp4"): (
         "iifname . arp saddr ether @own_mac arp saddr ip 0.0.0.0 arp operation request accept",
@@ -316,6 +328,8 @@ def _limit(kind: Limit, value: tuple[Field, ...]) -> str:
     """What an element with a limit carries; every one of a set carries the same sort."""
     if kind == "connections":
         return f"ct count over {value[0]}"
+    if kind == "bytes":
+        return f"limit rate over {value[0]} bytes/second burst {LARGEST_PACKET} bytes"
     return f"limit rate over {value[0]}/second burst {value[1]} packets"
 
 

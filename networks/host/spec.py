@@ -44,7 +44,8 @@ class ReservationSpec:
 
     `port` is the tap that may use them, empty while there is none. `address6` is the one that a
     guest with this MAC makes itself of the network's IPv6 prefix, empty without one. `inbound`
-    opens this guest where it is reachable as a whole, beside what its network opens.
+    opens this guest where it is reachable as a whole, beside what its network opens. `max_down`
+    and `max_up` are the most bytes per second to and from it, 0 for no limit.
     """
 
     id: str
@@ -54,6 +55,8 @@ class ReservationSpec:
     port: str = ""
     address6: str = ""
     inbound: tuple[InboundSpec, ...] = ()
+    max_down: int = 0
+    max_up: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +139,8 @@ class NetworkSpec:
     every guest has one of its addresses instead, always the same. `egress` lists where guests may
     go outside; None is everywhere. `guests_apart` keeps the guests from each other. `inbound`
     opens all guests where they are reachable as a whole; everything else there is closed. Without
-    `names` guests are told the host's own name servers.
+    `names` guests are told the host's own name servers. `max_down` and `max_up` are the most bytes
+    per second to and from all guests together, without what they send each other; 0 is no limit.
     What others change on the host is put right where it `repairs`, and only told otherwise.
 
     With `ipv6` guests have addresses of the /64 `subnet6` too: those of "nat66" are translated on
@@ -162,11 +166,14 @@ class NetworkSpec:
     repairs: bool = True
     mtu: int = 1500
     names: NamesSpec | None = None
+    max_down: int = 0
+    max_up: int = 0
     host_names: tuple[HostNameSpec, ...] = ()
     ipv6: Ipv6 = "off"
     subnet6: str = ""
     gateway6: str = ""
     source_address6: str | None = None
+    lease_seconds: int = 3600
     reservations: tuple[ReservationSpec, ...] = ()
     forwards: tuple[ForwardSpec, ...] = ()
 

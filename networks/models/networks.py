@@ -17,6 +17,7 @@ from kvmweb.jobs.models import heavy
 from kvmweb.jobs.subjects import Subject
 from kvmweb.projects.models import Project, seen_by, written_by
 from networks.models.ipv6 import WithIpv6
+from networks.models.services import Services
 
 
 class NetworkQuerySet(models.QuerySet["Network"]):
@@ -47,7 +48,7 @@ def _count(relation: str, **only: Any) -> Coalesce:
     return Coalesce(models.Subquery(count), 0)
 
 
-class Network(WithIpv6, Subject):
+class Network(WithIpv6, Services, Subject):
     """A private network on one host: a bridge, a subnet, and how it reaches the outside."""
 
     kind = "network"

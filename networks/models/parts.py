@@ -14,6 +14,7 @@ from kvmweb.core.choices import State
 from kvmweb.hosts.models import PORT_RANGE, PublicAddress
 from kvmweb.jobs.models import Job, heavy
 from kvmweb.projects.models import Project, seen_by, written_by
+from networks.models.bandwidth import Bandwidth
 from networks.models.networks import Network
 
 M = TypeVar("M", bound=models.Model)
@@ -88,7 +89,7 @@ class ReservationQuerySet(PartQuerySet["Reservation"]):
         )
 
 
-class Reservation(Part):
+class Reservation(Bandwidth, Part):
     """A MAC and an address fixed in a network.
 
     Forwards and NICs point here, so both survive a rebuilt VM.

@@ -30,6 +30,7 @@ from networks.host.drivers.netlink import (
     text,
 )
 from networks.host.elements import (
+    LARGEST_PACKET,
     SETS,
     TABLE,
     Element,
@@ -61,7 +62,12 @@ _VALUE = 1
 _EXPRESSION, _EXPRESSION_NAME, _EXPRESSION_DATA = 7, 1, 2
 _COUNT, _COUNT_FLAGS = 1, 2
 _RATE, _RATE_UNIT, _RATE_BURST, _RATE_TYPE, _RATE_FLAGS = 1, 2, 3, 4, 5
-_SECOND, _PACKETS = 1, 0
+_SECOND, _PACKETS, _BYTES = 1, 0, 1
+_LIMIT_PARTS: dict[Limit, tuple[int, ...]] = {
+    "connections": (_COUNT,),
+    "rate": (_RATE, _RATE_BURST),
+    "bytes": (_RATE,),
+}
 _CHAIN_NAME = 3
 _COMMENT, STAMP = 0, 0x6B
 _IFNAMSIZ = 16
@@ -293,12 +299,13 @@ def _limit(kind: Limit, value: tuple[Field, ...]) -> tuple[bytes, bytes]:
             attribute(_COUNT_FLAGS, exceeded),
         )
         return text(_EXPRESSION_NAME, "connlimit"), data
+    burst, unit = (LARGEST_PACKET, _BYTES) if kind == "bytes" else (int(value[1]), _PACKETS)
     data = nested(
         _EXPRESSION_DATA,
         attribute(_RATE, struct.pack(">Q", int(value[0]))),
         attribute(_RATE_UNIT, struct.pack(">Q", _SECOND)),
-        attribute(_RATE_BURST, struct.pack(">I", int(value[1]))),
-        attribute(_RATE_TYPE, struct.pack(">I", _PACKETS)),
+        attribute(_RATE_BURST, struct.pack(">I", burst)),
+        attribute(_RATE_TYPE, struct.pack(">I", unit)),
         attribute(_RATE_FLAGS, exceeded),
     )
     return text(_EXPRESSION_NAME, "limit"), data
@@ -307,7 +314,7 @@ def _limit(kind: Limit, value: tuple[Field, ...]) -> tuple[bytes, bytes]:
 def _limit_of(kind: Limit, data: bytes) -> tuple[Field, ...]:
     """The value of an element, from its expression."""
     found = dict(attributes(dict(attributes(data))[_EXPRESSION_DATA]))
-    parts = (_COUNT,) if kind == "connections" else (_RATE, _RATE_BURST)
+    parts = _LIMIT_PARTS[kind]
     return tuple(int.from_bytes(found[part], "big") for part in parts)
 
 

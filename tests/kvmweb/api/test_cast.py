@@ -114,11 +114,14 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "patch network-detail": (CHANGE, lambda _: {"name": "office"}),
     # It is in use: who may delete it is told so.
     "delete network-detail": ((409, 403, 404, 409, 401), nothing),
+    "get network-services": (READ, nothing),
+    "patch network-services": (CHANGE, lambda _: {"lease_minutes": 30}),
     "post network-check": (CHANGE, nothing),
     "post network-repair": (CHANGE, nothing),
     "get reservation-list": (EVERYBODY, nothing),
     "post reservation-list": (ADD, lambda w: {"name": "r2", "network": w.uuid("network")}),
     "get reservation-detail": (READ, nothing),
+    "patch reservation-detail": (CHANGE, lambda _: {"address": "10.60.0.77"}),
     "delete reservation-detail": ((409, 403, 404, 409, 401), nothing),
     "get peering-list": (EVERYBODY, nothing),
     "post peering-list": (

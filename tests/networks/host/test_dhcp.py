@@ -21,7 +21,7 @@ pytestmark = pytest.mark.kernel
 _SCRIPT = """#!/bin/sh
 [ "$1" = bound ] || exit 0
 echo "ip=$ip mask=$mask router=$router dns=$dns broadcast=$broadcast hostname=$hostname mtu=$mtu" \
-  "domain=$domain search=$search"
+  "domain=$domain search=$search lease=$lease"
 """
 
 
@@ -59,6 +59,7 @@ def test_guests_are_told_everything_they_need(lab: Lab) -> None:
         "mtu": "",
         "domain": "",
         "search": "",
+        "lease": "3600",
     }
     told = lease(lab, guests[1])
     assert (told["ip"], told["router"], told["dns"], told["mtu"]) == ("10.62.0.2", "", "", "1400")
@@ -142,6 +143,20 @@ def test_a_reload_that_a_crash_prevented_is_made_up_for(lab: Lab) -> None:
     lab.apply(replace(spec, reservations=()))
     assert not (folder / "reload-due").exists()
     assert lease(lab, guest, 1) == {}
+
+
+def test_a_guest_gets_its_new_address_and_the_time_it_may_keep_it(lab: Lab) -> None:
+    spec = network(guests=1)
+    (first,) = spec.reservations
+    guest = lab.cable(first)
+    lab.apply(spec)
+    server = pid(lab)
+    assert lease(lab, guest)["ip"] == first.address
+    moved = replace(first, address="10.61.0.77", hostname="moved")
+    lab.apply(replace(spec, reservations=(moved,), lease_seconds=600))
+    told = lease(lab, guest)
+    assert (told["ip"], told["hostname"], told["lease"]) == ("10.61.0.77", "moved", "600")
+    assert pid(lab) == server
 
 
 def test_dnsmasq_survives_a_removal_after_a_guest_asked(lab: Lab) -> None:
