@@ -15,6 +15,7 @@ from networks.models import (
     Forward,
     ForwardUsage,
     Holding,
+    Lease,
     Network,
     NetworkUsage,
     Peering,
@@ -84,6 +85,14 @@ class ForwardAdmin(StateColumn, OperatorAdmin):
     list_select_related = ("network__host", "network__job", "reservation", "public_address")
     list_filter = ("protocol", "public_address", "present")
     search_fields = ("uuid", "=public_port", "=target_port", "note", "reservation__name")
+
+
+@admin.register(Lease)
+class LeaseAdmin(OperatorAdmin):
+    list_display = ("reservation", "address", "hostname", "expires_at", "seen_at")
+    list_select_related = ("reservation__network",)
+    list_filter = ("reservation__network__host",)
+    search_fields = ("address", "hostname", "reservation__name", "reservation__mac")
 
 
 @admin.register(Drift)

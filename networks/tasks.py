@@ -11,7 +11,7 @@ from celery import shared_task
 from kvmweb.core.errors import Invalid
 from kvmweb.hosts.models import Host
 from kvmweb.hosts.tasks import opened
-from networks import drift, remedies, usage
+from networks import drift, leases, remedies, usage
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,11 @@ def drifted(envelope: dict[str, Any]) -> None:
 @shared_task(name="networks.mended")
 def mended(envelope: dict[str, Any]) -> None:
     _record(remedies.record, envelope)
+
+
+@shared_task(name="networks.leased")
+def leased(envelope: dict[str, Any]) -> None:
+    _record(leases.record, envelope)
 
 
 def _record(write: Callable[[Host, object], None], envelope: dict[str, Any]) -> None:

@@ -2,8 +2,17 @@
 
 from django.urls import path
 
-from networks.views import firewall, forwards, history, hosts, ipv6, networks, peering, settings
-from networks.views import firewall, forwards, hosts, ipv6, networks, peering, services, settings
+from networks.views import (
+    firewall,
+    forwards,
+    history,
+    hosts,
+    ipv6,
+    networks,
+    peering,
+    services,
+    settings,
+)
 
 urlpatterns = [
     path("networks/", networks.networks, name="networks"),

@@ -24,6 +24,7 @@ RECORD = "kvmweb.jobs.record"
 HEARTBEAT = "kvmweb.hosts.heartbeat"
 OBSERVED = "vms.observed"
 USED = "networks.used"
+LEASED = "networks.leased"
 DRIFTED = "networks.drifted"
 MENDED = "networks.mended"
 

@@ -36,7 +36,6 @@ from networks.actions.networks import (
 )
 from networks.actions.peering import accept_peering, ask_peering, end_peering
 from networks.actions.remedies import apply_remedy
-from networks.actions.reservations import add_reservation, delete_reservation, release, reserve
 from networks.actions.reservations import (
     add_reservation,
     change_reservation,

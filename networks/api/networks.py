@@ -18,6 +18,7 @@ from kvmweb.jobs.api import JobWithSteps, started
 from networks import actions
 from networks.api.firewall import AppliedRuleSets
 from networks.api.ipv6 import Ipv6Body, Ipv6Shown
+from networks.api.leases import LeaseRoutes
 from networks.api.services import ServiceRoutes
 from networks.api.usage import NetworkUsageShown
 from networks.models import EgressRule, Ipv6, Network
@@ -116,7 +117,7 @@ class NetworkFilter(Filters):
     search = filters.CharFilter("name", "icontains", help_text="Part of the name.")
 
 
-class Networks(ServiceRoutes):
+class Networks(ServiceRoutes, LeaseRoutes):
     """Private networks, each on one host."""
 
     model = Network

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from networks.host.spec import NetworkSpec
+from networks.host.spec import NetworkSpec, ReservationSpec
 
 
 def zone_file(spec: NetworkSpec) -> str | None:
@@ -18,14 +18,20 @@ def zone_file(spec: NetworkSpec) -> str | None:
     zone = {
         "bridge": spec.bridge,
         "listen": [spec.gateway],
-        "subnets": [spec.subnet],
+        "subnets": [subnet for subnet in (spec.subnet, spec.subnet6) if subnet],
         "domain": spec.names.domain,
         "forward": spec.mode != "isolated" and spec.egress != (),
         "upstreams": list(spec.names.upstreams),
         "names": {
-            reservation.hostname.lower(): [reservation.address]
+            reservation.hostname.lower(): _addresses(spec, reservation)
             for reservation in spec.reservations
             if reservation.hostname
         },
     }
     return json.dumps(zone, indent=1, sort_keys=True) + "\n"
+
+
+def _addresses(spec: NetworkSpec, reservation: ReservationSpec) -> list[str]:
+    if spec.ipv6 != "off" and reservation.address6:
+        return [reservation.address, reservation.address6]
+    return [reservation.address]

@@ -6,6 +6,7 @@ from networks.models.drift import Drift, DriftQuerySet
 from networks.models.firewall import AddressSet, Rule, RuleSet
 from networks.models.history import Holding, HoldingQuerySet
 from networks.models.ipv6 import Ipv6
+from networks.models.leases import Lease, LeaseQuerySet
 from networks.models.networks import Network, NetworkQuerySet
 from networks.models.parts import (
     Forward,
@@ -31,6 +32,8 @@ __all__ = [
     "Holding",
     "HoldingQuerySet",
     "Ipv6",
+    "Lease",
+    "LeaseQuerySet",
     "Network",
     "NetworkQuerySet",
     "NetworkUsage",

@@ -24,7 +24,7 @@ from kvmweb.ui.requests import (
 )
 from networks import actions, subnet_map
 from networks.forms.networks import NetworkForm, ReservationForm
-from networks.models import Forward, Network, Reservation
+from networks.models import Forward, Lease, Network, Reservation
 from networks.views.peering import peers_of
 
 GET_OR_POST = require_http_methods(["GET", "POST"])
@@ -59,6 +59,7 @@ def _context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
         "forwards": forwards,
         "map": subnet_map.draw(found.subnet, [_taken(guest) for guest in guests]),
         "drifts": found.drifts.for_display()[:10],
+        "leases": _leases(request, found),
         "job": found.job,
         "steps": fold(found.job.events.order_by("seq")) if found.job else [],
         "may_write": found.project_id in writable,
@@ -66,6 +67,11 @@ def _context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
         "reservation_form": ReservationForm(),
         **peers_of(request, found),
     }
+
+
+def _leases(request: HttpRequest, found: Network) -> list[Lease]:
+    rows = Lease.objects.visible_to(user_of(request)).filter(reservation__network=found)
+    return list(rows.select_related("reservation"))
 
 
 def _guests(request: HttpRequest, found: Network) -> list[Reservation]:

@@ -24,11 +24,12 @@ from kvmweb.host.answering import answer_questions
 from kvmweb.host.app import make_app
 from kvmweb.host.config import HostConfig
 from kvmweb.host.facts import Hypervisor, gather, version_text
-from kvmweb.host.post import HEARTBEAT, OBSERVED, USED, BrokerAway, Post, Send
+from kvmweb.host.post import HEARTBEAT, LEASED, OBSERVED, USED, BrokerAway, Post, Send
 from kvmweb.host.program.accelerator import accelerator
 from kvmweb.host.program.questions import answers
 from kvmweb.host.program.surroundings import surroundings
 from kvmweb.host.pulse import BEAT, heartbeat
+from networks.host import leases
 from networks.host.findings import Finding
 from networks.host.firewall_news import FirewallNews
 from networks.host.survey import found
@@ -65,6 +66,7 @@ async def _watch(config: HostConfig) -> int:
         tasks.create_task(answer_questions(config, answers(config)))
         tasks.create_task(_repeat(ROUND, monitor.count))
         tasks.create_task(monitor.follow_firewall())
+        tasks.create_task(_repeat(leases.ROUND, monitor.list_leases))
     return 0
 
 
@@ -85,6 +87,7 @@ class Monitor:
         self._domains = Domains(config.libvirt_uri, call_seconds=_NEVER)
         self._observer = Observer(self._domains)
         self._usage = Usage()
+        self._leases = leases.Leases(config.paths.run / "dnsmasq" / "leases")
         self._asked: asyncio.Future[Any] | None = None
         self._turn = asyncio.Lock()
         self._hypervisor = Hypervisor()
@@ -146,6 +149,17 @@ class Monitor:
             log.warning("message_not_sent task=%s reason=%s", USED, error)
         except KvmwebError as error:
             log.warning("usage_not_read reason=%s", error.message)
+
+    async def list_leases(self) -> None:
+        """Say which addresses guests hold by DHCP since it was last said."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._sender, self._tell_leases)
+        except BrokerAway as error:
+            log.warning("message_not_sent task=%s reason=%s", LEASED, error)
+
+    def _tell_leases(self) -> None:
+        for payload in self._leases.news():
+            self._send(LEASED, payload)
 
     def _tell_usage(self) -> None:
         for payload in self._usage.news():

@@ -114,6 +114,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "patch network-detail": (CHANGE, lambda _: {"name": "office"}),
     # It is in use: who may delete it is told so.
     "delete network-detail": ((409, 403, 404, 409, 401), nothing),
+    "get network-leases": (READ, nothing),
     "get network-services": (READ, nothing),
     "patch network-services": (CHANGE, lambda _: {"lease_minutes": 30}),
     "post network-check": (CHANGE, nothing),

@@ -23,6 +23,7 @@ from kvmweb.projects.actions import Actor, create_token
 from kvmweb.projects.models import ApiToken, AuditEvent, Membership, Project, Role
 from networks.actions import add_forward, create_address_set, create_rule_set
 from networks.inbound import RuleText
+from networks.leases import record as record_leases
 from networks.models import (
     AddressSet,
     Drift,
@@ -30,6 +31,7 @@ from networks.models import (
     Forward,
     ForwardUsage,
     Holding,
+    Lease,
     Network,
     NetworkUsage,
     Peering,
@@ -57,6 +59,7 @@ OURS: list[type[Model]] = [
     Drift,
     Remedy,
     Holding,
+    Lease,
     PortClaim,
     AddressSet,
     RuleSet,
@@ -107,9 +110,15 @@ def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
         name="lab",
         ipv4_subnet="10.61.0.0/24",
     )
+    record_leases(network.host, _lease_of(forward.reservation))
     Peering.objects.create(network=network, peer=lab)
     EgressRule.objects.create(network=network, cidr="9.9.9.9/32", protocol="udp")
     KeptAnswer.objects.create(user=alice, key="k", request_digest="0" * 64, body={"a": 1})
+
+
+def _lease_of(guest: Reservation) -> dict[str, Any]:
+    told = {"mac": guest.mac, "address": guest.address, "hostname": "", "expires": 0}
+    return {"anew": True, "leases": [told], "gone": []}
 
 
 @pytest.fixture

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from networks.host.resolver import wire, zones
+from networks.host.spec import NetworkSpec
 from networks.host.zone_file import zone_file
 from tests.dns import AAAA, NO_SUCH_NAME, OK, PTR, REFUSED, TXT, Told, question, told
 from tests.networks.host.test_names import named
 
 pytestmark = pytest.mark.pure
 
+
+def _with_ipv6(spec: NetworkSpec) -> NetworkSpec:
+    (guest,) = spec.reservations
+    web = replace(guest, hostname="web", address6="fd00:61::9")
+    return replace(spec, ipv6="nat66", subnet6="fd00:61::/64", reservations=(web,))
+
+
 TEXT = zone_file(named(1)) or ""
 ZONE = zones.read(TEXT)
-BOTH = zones.read(
-    json.dumps(
-        json.loads(TEXT)
-        | {"subnets": ["10.61.0.0/24", "fd00:61::/64"]}
-        | {"names": {"web": ["10.61.0.9", "fd00:61::9"]}}
-    )
-)
+BOTH = zones.read(zone_file(_with_ipv6(named(1, guests=1))) or "")
 
 
 def answer(zone: zones.Zone, message: bytes) -> bytes | None:

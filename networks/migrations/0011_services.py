@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('networks', '0008_ipv6'),
+        ('networks', '0010_remedies'),
     ]
 
     operations = [

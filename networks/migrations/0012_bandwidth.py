@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("networks", "0009_services")]
+    dependencies = [("networks", "0011_services")]
 
     operations = [
         migrations.AddField(
