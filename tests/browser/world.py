@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 from django.conf import LazySettings
 
@@ -9,7 +12,8 @@ from kvmweb.host.progress import Step
 from kvmweb.hosts.models import Host
 from kvmweb.projects.actions import Actor
 from networks.actions import change_forward, create_network
-from networks.models import Forward, Network
+from networks.leases import record as record_leases
+from networks.models import Forward, Network, Reservation
 from tests.cast import fail_job, finish_job, report, start_job
 from vms.actions import NewForward, NewVm, create_vm
 from vms.models import Image, Vm
@@ -30,6 +34,16 @@ def add_vm(actor: Actor, network: Network, image: Image, name: str, **doors: int
     finish_job(network.job)
     made.refresh_from_db()
     return made
+
+
+def leases_of(guests: list[Reservation]) -> dict[str, Any]:
+    """What a host tells of guests that hold their address for another 50 minutes."""
+    until = int(time.time()) + 3000
+    told = [
+        {"mac": each.mac, "address": each.address, "hostname": each.name, "expires": until}
+        for each in guests
+    ]
+    return {"anew": True, "leases": told, "gone": []}
 
 
 @pytest.fixture
@@ -56,6 +70,7 @@ def pages(
     mail = add_vm(actor, network, image, "mail", p25=20025)
     job = start_job(mail.job)
     report(job, Step(key="image", sentence="Copying image tiny", state="running", percent=34))
+    record_leases(host, leases_of(vm.reservations))
     return {
         "overview": "/",
         "vms": "/vms/",
@@ -72,6 +87,8 @@ def pages(
         "network-settings": f"/networks/{network.uuid}/settings/",
         "network-ipv6": f"/networks/{network.uuid}/ipv6/",
         "peering-new": f"/networks/{network.uuid}/peerings/new/",
+        "network-services": f"/networks/{network.uuid}/services/",
+        "reservation": f"/reservations/{forward.reservation.uuid}/",
         "network-delete": f"/networks/{network.uuid}/delete/",
         "forwards": "/forwards/",
         "forward": f"/forwards/{forward.uuid}/",
