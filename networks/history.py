@@ -8,32 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.db.models import Max, Min
 from django.utils import timezone
 
-from networks.models import Forward, ForwardQuerySet, Holding, Network
+from networks.models import Forward, ForwardQuerySet, Holding, Network, PortClaim
 
-ALL_PORTS = (0, 65535)
+ANY, ALL_PORTS = "any", (0, 65535)
 
 
-def began(forwards: Iterable[Forward]) -> None:
-    """These forwards have their ports now."""
-    now = timezone.now()
-    rows = []
-    for forward in forwards:
-        guest = forward.reservation
-        for protocol in forward.protocols:
-            row = _row(forward.network, forward.public_address.address, Holding.Way.IN)
-            row.protocol, row.since, row.forward = protocol, now, forward
-            row.first_port = row.last_port = forward.public_port
-            row.guest_name, row.guest_address, row.guest_mac = guest.name, guest.address, guest.mac
-            rows.append(row)
-    Holding.objects.bulk_create(rows)
+def began(forward: Forward) -> None:
+    """This forward has the ports that it has claimed now: of each protocol they are in a row."""
+    claimed = PortClaim.objects.filter(forward=forward).order_by().values_list("protocol")
+    spans = claimed.annotate(first=Min("port"), last=Max("port"))
+    Holding.objects.bulk_create(
+        _held(forward, protocol, first, last) for protocol, first, last in spans
+    )
+
+
+def _held(forward: Forward, protocol: str, first: int, last: int) -> Holding:
+    """A claim of port 0 is one of the whole address."""
+    row = _row(forward.network, forward.public_address.address, Holding.Way.IN)
+    row.since, row.forward = timezone.now(), forward
+    row.protocol = protocol if first else ANY
+    row.first_port, row.last_port = (first, last) if first else ALL_PORTS
+    guest = forward.reservation
+    row.guest_name, row.guest_address, row.guest_mac = guest.name, guest.address, guest.mac
+    return row
 
 
 def moved(forward: Forward) -> None:
     """This forward leads to another guest, or has other ports, from now on."""
     ended(Forward.objects.filter(pk=forward.pk))
-    began([forward])
+    began(forward)
 
 
 def ended(forwards: ForwardQuerySet) -> None:
@@ -53,7 +59,7 @@ def goes_out(network: Network, addresses: Iterable[str]) -> None:
     rows = []
     for address in sorted(wanted - known):
         row = _row(network, address, Holding.Way.OUT)
-        row.protocol, row.since = "any", now
+        row.protocol, row.since = ANY, now
         row.first_port, row.last_port = ALL_PORTS
         rows.append(row)
     Holding.objects.bulk_create(rows)

@@ -68,7 +68,7 @@ def claim(forward: Forward) -> None:
     try:
         with transaction.atomic():
             PortClaim.objects.bulk_create(_claims(forward))
-            history.began([forward])
+            history.began(forward)
     except IntegrityError as error:
         raise Conflict(
             f"Port {forward.public_port} of {forward.public_address} is taken.",

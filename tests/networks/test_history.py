@@ -16,7 +16,7 @@ from kvmweb.hosts.models import PublicAddress
 from kvmweb.projects.actions import Actor
 from networks import history
 from networks.actions import add_forward, delete_forward, delete_network
-from networks.models import Forward, Holding, Network, Reservation
+from networks.models import Forward, Holding, Network, PortClaim, Reservation
 from tests.cast import finish_job
 from tests.kvmweb.api.conftest import Program
 from vms.actions import delete_vm
@@ -49,6 +49,24 @@ def test_a_port_is_held_until_the_host_has_let_go(
 def test_both_protocols_are_told_apart(actor: Actor, reservation: Reservation) -> None:
     made = add_forward(actor, reservation=reservation.uuid, target_port=53, protocol="tcp+udp")
     assert set(made.holdings.values_list("protocol", flat=True)) == {"tcp", "udp"}
+
+
+def test_a_range_and_a_whole_address_are_held_as_such(
+    forward: Forward, reservation: Reservation
+) -> None:
+    def claimed(*ports: int) -> list[tuple[str, str, bool]]:
+        Holding.objects.filter(way="in").delete()
+        forward.claims.all().delete()
+        for port in ports:
+            PortClaim.objects.create(
+                public_address=forward.public_address, protocol="udp", port=port, forward=forward
+            )
+        history.began(forward)
+        return told(way="in")
+
+    assert claimed(*range(2000, 2100)) == [("web-1", "2000–2099", True)]
+    assert claimed(0) == [("web-1", "all ports", True)]
+    assert Holding.objects.get(way="in").protocol == "any"
 
 
 def test_what_was_not_claimed_was_not_held(
