@@ -17,6 +17,7 @@ app.conf.update(
     SETTINGS,
     broker_url=settings.CELERY_BROKER_URL,
     beat_schedule={
+        "expire": {"task": "networks.expire", "schedule": settings.KVMWEB_SWEEP_INTERVAL},
         "sweep": {"task": "kvmweb.jobs.sweep", "schedule": settings.KVMWEB_SWEEP_INTERVAL},
     },
 )

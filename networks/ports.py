@@ -1,6 +1,7 @@
 """Public ports.
 
-Which may be taken, which one is picked, and the rows that make a double impossible.
+Which may be taken, which are picked, and the rows that make a double impossible: one per port and
+protocol, whatever they are held as part of. A whole address (1:1 NAT) is one row with port 0.
 """
 
 from __future__ import annotations
@@ -10,12 +11,19 @@ from itertools import islice
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from kvmweb.core.errors import Conflict, Invalid
 from kvmweb.hosts.facts import SSH_PORT, ephemeral_ports, listening_ports
 from kvmweb.hosts.models import Host, PublicAddress
 from networks import history
 from networks.models import Forward, PortClaim
+
+LARGEST_PORT = 65535
+MOST_SHIFTED = 1024
+_BATCH = 5000
+_AT_ONCE = 500
+_ANOTHER = "Choose another port, or leave it empty to get a free one."
 
 
 def reserved_ports(host: Host) -> set[int]:
@@ -31,100 +39,160 @@ def addresses_of(hosts: Iterable[int]) -> list[PublicAddress]:
     return list(PublicAddress.objects.filter(host__in=hosts).select_related("host"))
 
 
-def refuse_unusable(public: PublicAddress, protocols: list[str], port: int) -> None:
-    """Raise for a port out of range, reserved, or answered by a program of the host itself."""
-    if not 1 <= port <= 65535:
-        raise Invalid("A port is a number from 1 to 65535.", field="public_port")
-    if port in reserved_ports(public.host):
+def refuse_unusable(public: PublicAddress, protocols: list[str], port: int, count: int = 1) -> None:
+    """Raise if one of `count` ports is out of range, reserved, or answered by a program of the host
+    itself."""
+    last = port + count - 1
+    if not 1 <= port <= last <= LARGEST_PORT:
+        raise Invalid(f"A port is a number from 1 to {LARGEST_PORT}.", field="public_port")
+    reserved = [each for each in reserved_ports(public.host) if port <= each <= last]
+    if reserved:
         raise Conflict(
-            f"Port {port} is reserved on this host.",
+            f"Port {min(reserved)} is reserved on this host.",
             field="public_port",
             code="port_reserved",
-            remedy="Choose another port, or leave it empty to get a free one.",
+            remedy=_ANOTHER,
         )
-    heard = listening_ports(public.host, public.address)
-    if any((protocol, port) in heard for protocol in protocols):
+    heard = [each for each in _heard(public, protocols) if port <= each <= last]
+    if heard:
         raise Conflict(
-            f"A program of the host itself listens on port {port}.",
+            f"A program of the host itself listens on port {min(heard)}.",
             field="public_port",
             code="port_in_use",
-            remedy="Choose another port, or leave it empty to get a free one.",
+            remedy=_ANOTHER,
         )
 
 
-def warning_for(public: PublicAddress, port: int) -> str:
-    """A caution worth showing with an allowed port; usually empty."""
+def _heard(public: PublicAddress, protocols: list[str]) -> set[int]:
+    heard = listening_ports(public.host, public.address)
+    return {port for protocol, port in heard if protocol in protocols}
+
+
+def warning_for(public: PublicAddress, port: int, count: int = 1) -> str:
+    """A caution worth showing with an allowed port or range; usually empty."""
     low, high = ephemeral_ports(public.host)
-    if low <= port <= high:
+    first, last = max(low, port), min(high, port + count - 1)
+    if first <= last:
+        which = f"Port {first} lies" if first == last else f"Ports {first}–{last} lie"
         return (
-            f"Port {port} lies in the range {low}–{high} from which the host takes ports "
+            f"{which} in the range {low}–{high} from which the host takes ports "
             "for its own connections; one of those may be disturbed."
         )
     return ""
 
 
 def claim(forward: Forward) -> None:
-    """Insert the claims of an explicitly chosen port; Conflict when anybody has one of them."""
-    try:
-        with transaction.atomic():
-            PortClaim.objects.bulk_create(_claims(forward))
-            history.began(forward)
-    except IntegrityError as error:
-        raise Conflict(
-            f"Port {forward.public_port} of {forward.public_address} is taken.",
-            field="public_port",
-            code="port_taken",
-            remedy="Choose another port, or leave it empty to get a free one.",
-        ) from error
-
-
-def _claims(forward: Forward) -> list[PortClaim]:
-    return [
-        PortClaim(
-            public_address=forward.public_address,
-            protocol=protocol,
-            port=forward.public_port,
-            forward=forward,
-        )
-        for protocol in forward.protocols
-    ]
-
-
-def pick(public: PublicAddress, protocols: list[str]) -> int:
-    """A free port of the address's range, for all `protocols`.
+    """Insert the claims of a forward's ports; Conflict when anybody has one of them.
 
     Call it with the address's row locked.
     """
-    for port in _free_ports(public, protocols):
-        return port
+    public = forward.public_address
+    others = PortClaim.objects.filter(public_address=public).exclude(forward=forward)
+    if others.filter(protocol=Forward.Protocol.ALL).exists():
+        raise Conflict(
+            f"All of {public} leads to one guest (1:1 NAT).",
+            field="public_address",
+            code="address_taken",
+            remedy="Choose another public address.",
+        )
+    if forward.is_whole and others.exists():
+        raise Conflict(
+            f"Ports of {public} are forwarded already, so it cannot lead to one guest as a whole.",
+            field="public_address",
+            code="address_taken",
+            remedy="Remove those forwards first, or choose another public address.",
+        )
+    try:
+        with transaction.atomic():
+            PortClaim.objects.bulk_create(_claims(forward), batch_size=_BATCH)
+            history.began(forward)
+    except IntegrityError as error:
+        raise Conflict(
+            f"Port {_taken(forward, others)} of {public} is taken.",
+            field="public_port",
+            code="port_taken",
+            remedy=_ANOTHER,
+        ) from error
+
+
+def _claims(forward: Forward) -> Iterator[PortClaim]:
+    return (
+        PortClaim(
+            public_address=forward.public_address, protocol=protocol, port=port, forward=forward
+        )
+        for protocol in forward.protocols
+        for port in forward.public_ports
+    )
+
+
+def _taken(forward: Forward, others: QuerySet[PortClaim]) -> int:
+    """The first port of a forward that somebody else holds."""
+    wanted = (forward.public_port, forward.public_port_end)
+    mine = others.filter(protocol__in=forward.protocols, port__range=wanted)
+    return mine.order_by("port").values_list("port", flat=True).first() or forward.public_port
+
+
+def pick(public: PublicAddress, protocols: list[str], count: int = 1) -> int:
+    """The first of `count` free ports in a row of the address's range, for all `protocols`.
+
+    Call it with the address's row locked.
+    """
+    for first, last in _free_runs(public, protocols):
+        if last - first >= count - 1:
+            return first
+    where = f"of {public.address} from {public.first_port} to {public.last_port}"
     raise Conflict(
-        f"All ports of {public.address} from {public.first_port} to {public.last_port} are taken.",
+        f"All ports {where} are taken."
+        if count == 1
+        else f"No {count} ports {where} are free in a row.",
         field="public_port",
         code="ports_exhausted",
         remedy="Remove a forward, or ask an operator for a wider range.",
     )
 
 
-def _free_ports(public: PublicAddress, protocols: list[str]) -> Iterator[int]:
-    claimed = set(
-        PortClaim.objects.filter(
-            public_address=public,
-            protocol__in=protocols,
-            port__range=(public.first_port, public.last_port),
-        ).values_list("port", flat=True)
-    )
-    heard = {
-        port
-        for protocol, port in listening_ports(public.host, public.address)
-        if protocol in protocols
-    }
-    low, high = ephemeral_ports(public.host)
-    unusable = claimed | heard | reserved_ports(public.host)
-    for port in range(public.first_port, public.last_port + 1):
-        if port not in unusable and not low <= port <= high:
-            yield port
-
-
 def proposed(public: PublicAddress, protocols: list[str], count: int) -> list[int]:
     """The ports that would be picked next, for a form to show; nothing is taken."""
-    return list(islice(_free_ports(public, protocols), count))
+    runs = _free_runs(public, protocols)
+    return list(islice((port for low, high in runs for port in range(low, high + 1)), count))
+
+
+def _free_runs(public: PublicAddress, protocols: list[str]) -> Iterator[tuple[int, int]]:
+    """Free ports in a row, first and last of each, in order."""
+    unusable = sorted(_heard(public, protocols) | reserved_ports(public.host))
+    low, high = ephemeral_ports(public.host)
+    for first, last in _gaps(public, protocols):
+        for start, end in _without(first, last, unusable):
+            if start < low:
+                yield start, min(end, low - 1)
+            if end > high:
+                yield max(start, high + 1), end
+
+
+def _gaps(public: PublicAddress, protocols: list[str]) -> Iterator[tuple[int, int]]:
+    """What nobody has claimed of the address's range, in order. Claims are read in the order of
+    their index and only as far as somebody asks on: to the first gap that is wide enough.
+    """
+    claims = PortClaim.objects.filter(
+        public_address=public,
+        protocol__in=protocols,
+        port__range=(public.first_port, public.last_port),
+    )
+    free = public.first_port
+    for port in claims.order_by("port").values_list("port", flat=True).iterator(_AT_ONCE):
+        if port > free:
+            yield free, port - 1
+        free = port + 1
+    if free <= public.last_port:
+        yield free, public.last_port
+
+
+def _without(first: int, last: int, unusable: list[int]) -> Iterator[tuple[int, int]]:
+    """The parts of a run between single ports that may not be used."""
+    for port in unusable:
+        if first <= port <= last:
+            if port > first:
+                yield first, port - 1
+            first = port + 1
+    if first <= last:
+        yield first, last

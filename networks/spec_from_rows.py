@@ -144,6 +144,8 @@ def _forward(row: Forward, protocol: str) -> ForwardSpec:
         public_port=row.public_port,
         address=row.target_address,
         port=row.target_port,
+        ports=row.ports,
+        source_nat=row.source_nat,
         sources=tuple(row.sources),
         rate=row.max_rate or 0,
         burst=row.max_burst or 0,
@@ -151,7 +153,7 @@ def _forward(row: Forward, protocol: str) -> ForwardSpec:
     )
 
 
-_PROTOCOLS: dict[str, Protocol] = {"tcp": "tcp", "udp": "udp"}
+_PROTOCOLS: dict[str, Protocol] = {"tcp": "tcp", "udp": "udp", "all": "all"}
 
 
 def record(network: Network, outcome: Outcome) -> None:

@@ -11,7 +11,7 @@ from celery import shared_task
 from kvmweb.core.errors import Invalid
 from kvmweb.hosts.models import Host
 from kvmweb.hosts.tasks import opened
-from networks import drift, leases, remedies, usage
+from networks import actions, drift, expiry, leases, remedies, usage
 
 log = logging.getLogger(__name__)
 
@@ -44,3 +44,13 @@ def _record(write: Callable[[Host, object], None], envelope: dict[str, Any]) -> 
             write(host, payload)
         except Invalid as error:
             log.warning("message of host %s dropped: %s", host, error.message)
+
+
+@shared_task(name="networks.expire", expires=60)
+def expire() -> None:
+    """Close the forwards whose time is over; one that cannot be closed holds up no other."""
+    for pk in expiry.due():
+        try:
+            actions.expire_forward(pk)
+        except Exception:
+            log.exception("could not close the expired forward %s", pk)

@@ -64,6 +64,7 @@ urlpatterns = [
     path("forwards/new/", forwards.new, name="forward-new"),
     path("forwards/<uuid:uuid>/", forwards.forward, name="forward"),
     path("forwards/<uuid:uuid>/pause/", forwards.pause, name="forward-pause"),
+    path("forwards/<uuid:uuid>/extend/", forwards.extend, name="forward-extend"),
     path("forwards/<uuid:uuid>/resume/", forwards.resume, name="forward-resume"),
     path("forwards/<uuid:uuid>/delete/", forwards.delete, name="forward-delete"),
 ]

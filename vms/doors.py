@@ -45,7 +45,7 @@ def doors_of(vm: Vm) -> list[Door]:
 
 def _door(forward: Forward, user: str) -> Door:
     address, port = forward.public_address.address, forward.public_port
-    if "tcp" not in forward.protocols:
+    if "tcp" not in forward.protocols or forward.ports > 1:
         return Door(forward, "other", forward.public_endpoint)
     if forward.target_port == SSH:
         option = "" if port == SSH else f"-p {port} "

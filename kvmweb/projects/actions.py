@@ -24,6 +24,7 @@ from kvmweb.projects.models import (
     Role,
 )
 
+OWN_NAME = "kvmweb"
 TOKEN_PREFIX = "kvmw_"  # noqa: S105  a marker that secret scanners can find, not a secret
 
 
@@ -43,7 +44,7 @@ class Named(Protocol):
 
 
 def audit(
-    actor: Actor,
+    actor: Actor | None,
     action: str,
     subject: Named,
     *,
@@ -51,12 +52,14 @@ def audit(
     job: UUID | None = None,
     **data: Any,
 ) -> None:
-    """Append one audit event; call it inside the transaction of the change it records."""
+    """Append one audit event; call it inside the transaction of the change it records. Without an
+    actor it is the panel's own doing.
+    """
     AuditEvent.objects.create(
-        actor=actor.user,
-        actor_name=actor.user.get_username(),
-        source=actor.source,
-        token=actor.token,
+        actor=actor.user if actor else None,
+        actor_name=actor.user.get_username() if actor else OWN_NAME,
+        source=actor.source if actor else "",
+        token=actor.token if actor else "",
         project=project,
         action=action,
         object_kind=action.partition(".")[0],

@@ -23,6 +23,7 @@ from networks.models import Forward, Network, Reservation
 MOST_FORWARDS = 1000
 
 Options = Mapping[str, Any]
+_PICKED = 2
 
 
 def add_forwards(actor: Actor, entries: Sequence[Options]) -> list[Forward]:
@@ -108,18 +109,27 @@ class _Bulk:
         """Ports that were chosen first, so that none of them is picked for another."""
         groups = self._grouped(
             lambda at: (
-                self.entries[at].get("public_port") is None,
+                self._turn(at),
                 self.publics[at].pk,
                 str(self.entries[at].get("protocol", Forward.Protocol.TCP)),
             )
         )
-        for (picks, _, protocol), places in sorted(groups.items()):
+        for (turn, _, protocol), places in sorted(groups.items()):
             free: list[int] = []
-            if picks:
+            if turn == _PICKED:
                 free = ports.proposed(self.publics[places[0]], protocol.split("+"), len(places))
             for number, at in enumerate(places):
                 picked = {"public_port": free[number]} if number < len(free) else {}
                 self._open(at, picked)
+
+    def _turn(self, at: int) -> int:
+        """What was chosen comes first, then ports in a row, which are found when they are opened,
+        then single ports to be picked.
+        """
+        entry = self.entries[at]
+        if entry.get("public_port") is not None or entry.get("protocol") == Forward.Protocol.ALL:
+            return 0
+        return 1 if entry.get("ports", 1) > 1 else _PICKED
 
     def opened(self) -> list[Forward]:
         """The forwards in the order of the request, if none was refused."""
@@ -128,8 +138,8 @@ class _Bulk:
         return [self.forwards[at] for at in self.entries]
 
     def _open(self, at: int, picked: Options) -> None:
-        options = {"protocol": Forward.Protocol.TCP, "public_port": None, **self.entries[at]}
-        options = {**options, **picked}
+        free = {"protocol": Forward.Protocol.TCP, "public_port": None, "target_port": None}
+        options = {**free, **self.entries[at], **picked}
         del options["reservation"]
         options.pop("public_address", None)
         reservation = self.reservations[at]

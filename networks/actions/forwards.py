@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TypedDict, Unpack
 from uuid import UUID
 
@@ -13,19 +14,24 @@ from kvmweb.core.locks import lock
 from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
-from networks import ports
+from networks import expiry, history, whole
 from networks.actions.lookup import locked, named, still_present
 from networks.admission import parse_limit, parse_sources, refuse_lone_burst
 from networks.models import Forward, Network, Reservation
+from networks.ports import LARGEST_PORT, MOST_SHIFTED, claim, pick, refuse_unusable
 
 
 class Admission(TypedDict, total=False):
-    """Who may use a forward and how much: no sources are anyone, None is no limit."""
+    """Who may use a forward, how much and until when: no sources are anyone, None is no limit.
+    With `source_nat` the guest leaves by the public address too.
+    """
 
     sources: list[str]
     max_connections: int | None
     max_rate: int | None
     max_burst: int | None
+    source_nat: bool
+    expires_at: datetime | None
 
 
 class ForwardChanges(Admission, total=False):
@@ -40,14 +46,17 @@ def add_forward(
     actor: Actor,
     *,
     reservation: UUID | str,
-    target_port: int,
+    target_port: int | None = None,
     protocol: str = Forward.Protocol.TCP,
     public_port: int | None = None,
+    ports: int = 1,
     public_address: UUID | str | None = None,
     note: str = "",
     **admission: Unpack[Admission],
 ) -> Forward:
-    """Open a public port to a reservation. Without `public_port` a free one is picked."""
+    """Open public ports to a reservation. Without `public_port` free ones in a row are picked;
+    without `target_port` a range leads to the same ports.
+    """
     with transaction.atomic():
         target = named(actor, Reservation, reservation, "reservation")
         public = lock_public_address(target.network.host, public_address)
@@ -60,11 +69,10 @@ def add_forward(
             protocol=protocol,
             public_port=public_port,
             target_port=target_port,
+            ports=ports,
             note=note,
+            **admission,
         )
-        if admission:
-            _admit(forward, admission)
-            forward.save()
         job = request(actor, network, f"Forward {forward}")
         audit(actor, "forward.create", forward, project=network.project, job=job.uuid)
     return forward
@@ -91,8 +99,10 @@ def open_port(
     *,
     protocol: str,
     public_port: int | None,
-    target_port: int,
+    target_port: int | None,
+    ports: int = 1,
     note: str = "",
+    **admission: Unpack[Admission],
 ) -> Forward:
     """The rows of a forward, for an action that holds the locks and asks for the network's job
     itself.
@@ -106,7 +116,8 @@ def open_port(
     if not reservation.present:
         raise Conflict("This address is being released.", field="reservation", code="deleting")
     if protocol not in Forward.Protocol.values:
-        raise Invalid("Use tcp, udp or tcp+udp.", field="protocol")
+        words = ", ".join(Forward.Protocol.values)
+        raise Invalid(f"There is no such protocol. Use one of: {words}.", field="protocol")
     if public.is_ipv6 and not network.ipv6_subnet:
         raise Conflict(
             f"Network “{network}” has no IPv6, and {public} is an IPv6 address.",
@@ -114,24 +125,55 @@ def open_port(
             code="network_without_ipv6",
             remedy="Give the network IPv6 first, or choose an IPv4 address.",
         )
-    target_port = _parse_target(target_port)
-    protocols = protocol.split("+")
-    if public_port is None:
-        public_port = ports.pick(public, protocols)
-    else:
-        ports.refuse_unusable(public, protocols, public_port)
-    forward = Forward.objects.create(
+    forward = Forward(
         network=network,
         reservation=reservation,
         public_address=public,
         protocol=protocol,
-        public_port=public_port,
-        target_port=target_port,
         note=note[:200],
         since=network.generation + 1,
     )
-    ports.claim(forward)
+    if forward.is_whole:
+        whole.take(forward, public_port, target_port, ports)
+    else:
+        _take_ports(forward, public_port, target_port, ports)
+    _admit(forward, admission)
+    forward.save()
+    claim(forward)
     return forward
+
+
+def _take_ports(
+    forward: Forward, public_port: int | None, target_port: int | None, count: int
+) -> None:
+    """Give a forward its ports: those asked for, or free ones."""
+    if not 1 <= count <= LARGEST_PORT:
+        raise Invalid(f"A range has 1 to {LARGEST_PORT} ports.", field="ports")
+    if target_port is None and count == 1:
+        raise Invalid("Which port of the VM?", field="target_port")
+    forward.ports = count
+    if target_port is not None:
+        forward.target_port = _parse_target(target_port, count)
+    public = forward.public_address
+    if public_port is None:
+        public_port = pick(public, forward.protocols, count)
+    else:
+        refuse_unusable(public, forward.protocols, public_port, count)
+    forward.public_port = public_port
+    if target_port is None:
+        forward.target_port = public_port
+    _refuse_long_shift(forward)
+
+
+def _refuse_long_shift(forward: Forward) -> None:
+    each = forward.public_port != forward.target_port or forward.public_address.is_ipv6
+    if forward.ports > MOST_SHIFTED and each:
+        raise Invalid(
+            f"A range on IPv6 or to other ports has at most {MOST_SHIFTED}: each of them "
+            "is an entry of its own in the host's firewall.",
+            field="ports",
+            remedy="Lead it to the same ports, or take fewer.",
+        )
 
 
 def change_forward(actor: Actor, uuid: UUID | str, **changes: Unpack[ForwardChanges]) -> Forward:
@@ -143,9 +185,13 @@ def change_forward(actor: Actor, uuid: UUID | str, **changes: Unpack[ForwardChan
         network = locked(actor, forward.network.uuid)
         forward = still_present(forward)
         if "target_port" in changes:
-            forward.target_port = _parse_target(changes["target_port"])
+            whole.refuse_ports(forward, "target_port")
+            forward.target_port = _parse_target(changes["target_port"], forward.ports)
+            _refuse_long_shift(forward)
         if "reservation" in changes:
             forward.reservation = _other_target(actor, forward, changes["reservation"])
+            whole.refuse_second_source(forward)
+            history.moved(forward)
         if "note" in changes:
             forward.note = changes["note"][:200]
         _admit(forward, changes)
@@ -156,6 +202,12 @@ def _admit(forward: Forward, changes: Admission) -> None:
     """Take over who may use the forward and how much."""
     if "sources" in changes:
         forward.sources = parse_sources(changes["sources"])
+        if forward.sources and forward.public_address.is_ipv6:
+            raise Invalid(
+                "A forward on IPv6 lets anyone in: allowed sources are IPv4 networks.",
+                field="sources",
+                remedy="Leave the list empty, or listen on an IPv4 address.",
+            )
     if "max_connections" in changes:
         forward.max_connections = parse_limit(changes["max_connections"], "max_connections")
     if "max_rate" in changes:
@@ -163,11 +215,47 @@ def _admit(forward: Forward, changes: Admission) -> None:
     if "max_burst" in changes:
         forward.max_burst = parse_limit(changes["max_burst"], "max_burst")
     refuse_lone_burst(forward.max_rate, forward.max_burst)
+    if "source_nat" in changes:
+        whole.set_source_nat(forward, wanted=changes["source_nat"])
+    if "expires_at" in changes:
+        _set_expiry(forward, changes["expires_at"])
 
 
-def _parse_target(port: int) -> int:
-    if not 1 <= port <= 65535:
-        raise Invalid("A port is a number from 1 to 65535.", field="target_port")
+def _set_expiry(forward: Forward, expires_at: datetime | None) -> None:
+    """Another end; a forward that was closed by its old one is open again."""
+    expiry.refuse_past(expires_at)
+    if forward.is_expired:
+        forward.paused = False
+    forward.expires_at = expires_at
+
+
+def extend_forward(actor: Actor, uuid: UUID | str, *, hours: int = expiry.USUAL_HOURS) -> Forward:
+    """Let a forward last longer, by so many hours from its end or from now; one that has expired
+    opens again.
+    """
+    with transaction.atomic():
+        forward = get_for(actor.user, Forward, uuid, write=True)
+        network = locked(actor, forward.network.uuid)
+        forward = still_present(forward)
+        _set_expiry(forward, expiry.extended(forward.expires_at, hours))
+        return _changed(actor, network, forward, "Extend", "extend")
+
+
+def expire_forward(pk: int) -> None:
+    """Close a forward whose time is over, for the sweep; its port is kept."""
+    with transaction.atomic():
+        known = Forward.objects.select_related("network").get(pk=pk)
+        network = lock(Network.objects.all()).get(pk=known.network_id)
+        forward = Forward.objects.get(pk=pk)
+        if not network.present or not forward.present or forward.paused or not forward.is_expired:
+            return
+        forward.paused = True
+        _changed(None, network, forward, "Close expired", "expire")
+
+
+def _parse_target(port: int, count: int) -> int:
+    if not 1 <= port <= port + count - 1 <= LARGEST_PORT:
+        raise Invalid(f"A port is a number from 1 to {LARGEST_PORT}.", field="target_port")
     return port
 
 
@@ -202,12 +290,20 @@ def _set_paused(actor: Actor, uuid: UUID | str, *, paused: bool) -> Forward:
         forward = get_for(actor.user, Forward, uuid, write=True)
         network = locked(actor, forward.network.uuid)
         forward = still_present(forward)
+        if not paused and forward.is_expired:
+            raise Conflict(
+                f"{forward.public_endpoint} expired.",
+                code="expired",
+                remedy="Extend it, or let it last for good.",
+            )
         forward.paused = paused
         verb = "pause" if paused else "resume"
         return _changed(actor, network, forward, verb.capitalize(), verb)
 
 
-def _changed(actor: Actor, network: Network, forward: Forward, verb: str, action: str) -> Forward:
+def _changed(
+    actor: Actor | None, network: Network, forward: Forward, verb: str, action: str
+) -> Forward:
     """Save a forward whose network's lock is held, and have the host told."""
     forward.since = network.generation + 1
     forward.save()

@@ -19,6 +19,7 @@ from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
 from kvmweb.projects.models import Project
+from networks import whole
 from networks.actions.lookup import locked
 from networks.models import EgressRule, Network, PoolAddress
 from networks.network_settings import LARGEST_MTU, SMALLEST_MTU, Settings, cut_off
@@ -142,6 +143,8 @@ def parse_sources(
             field="source_addresses",
             code="no_such_address",
         )
+    for address in lock(PublicAddress.objects.all()).filter(host=host, address__in=wanted):
+        whole.refuse_as_source(address, "source_addresses")
     return frozenset(wanted)
 
 
@@ -174,7 +177,18 @@ def _refuse(network: Network, before: Settings, after: Settings) -> None:
         raise Conflict(
             f"There is a network “{after.name}” in this project.", field="name", code="name_taken"
         )
-    if after.mode == before.mode or after.mode != Network.Mode.ISOLATED:
+    if after.mode == before.mode:
+        return
+    own = network.forwards.filter(present=True, source_nat=True)
+    if after.mode != Network.Mode.NAT and own.exists():
+        raise Conflict(
+            f"Guests of network “{network}” leave by the public address of their forward, which"
+            " only a NAT network does.",
+            field="mode",
+            code="network_forwards",
+            remedy="Delete those forwards, or let their guests leave like all others.",
+        )
+    if after.mode != Network.Mode.ISOLATED:
         return
     if count := network.forwards.filter(present=True).count():
         raise Conflict(

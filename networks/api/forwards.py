@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.db.models import F
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -17,7 +18,7 @@ from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of
 from kvmweb.core.errors import Invalid, KvmwebError
-from networks import actions
+from networks import actions, expiry
 from networks.admission import LARGEST_LIMIT, MOST_SOURCES
 from networks.api.parts import PartShown
 from networks.api.usage import ForwardUsageShown
@@ -26,7 +27,7 @@ from networks.models import (
     ForwardQuerySet,
     Reservation,
 )
-from networks.ports import warning_for
+from networks.ports import LARGEST_PORT, warning_for
 from networks.usage import unused
 
 
@@ -38,6 +39,9 @@ class ForwardShown(PartShown):
     public_endpoint = serializers.CharField(help_text="Address and port to connect to.")
     address = serializers.CharField(source="target_address", help_text="Where it leads.")
     target_port = serializers.IntegerField()
+    ports = serializers.IntegerField(help_text="How many in a row; the ports above are the first.")
+    public_port_end = serializers.IntegerField(help_text="The last of its public ports.")
+    source_nat = serializers.BooleanField(help_text="Its guest leaves by the public address too.")
     note = serializers.CharField()
     sources = serializers.ListField(
         child=serializers.CharField(), help_text="Who may use it, in CIDR notation; none: anyone."
@@ -46,11 +50,14 @@ class ForwardShown(PartShown):
     max_rate = serializers.IntegerField(allow_null=True)
     max_burst = serializers.IntegerField(allow_null=True)
     paused = serializers.BooleanField(help_text="Closed on the host; the port is kept.")
+    expires_at = serializers.DateTimeField(
+        allow_null=True, help_text="When it is closed; null lasts for good."
+    )
     usage = ForwardUsageShown(source="*", help_text="What it has carried.")
     warnings = serializers.SerializerMethodField(help_text="Cautions about the public port.")
 
     def get_warnings(self, forward: Any) -> list[str]:
-        warning = warning_for(forward.public_address, forward.public_port)
+        warning = warning_for(forward.public_address, forward.public_port, forward.ports)
         return [warning] if warning else []
 
 
@@ -75,7 +82,19 @@ class AdmissionOfForward(Body):
     )
     max_connections = _limit("Connections open at the same time")
     max_rate = _limit("New connections per second")
+    expires_at = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="When to close it; null lasts for good."
+    )
+    source_nat = serializers.BooleanField(
+        required=False, help_text="Let its guest leave by the public address too."
+    )
     max_burst = _limit("New connections at once, beyond `max_rate`; as many as it when absent")
+
+
+class Extension(Body):
+    hours = serializers.IntegerField(
+        default=expiry.USUAL_HOURS, min_value=1, max_value=expiry.MOST_HOURS
+    )
 
 
 class NewForward(AdmissionOfForward):
@@ -85,7 +104,12 @@ class NewForward(AdmissionOfForward):
     public_port = PortField(
         default=None, allow_null=True, help_text="A free one is picked when absent."
     )
-    target_port = PortField()
+    target_port = PortField(
+        default=None, allow_null=True, help_text="A range leads to the same ports when absent."
+    )
+    ports = serializers.IntegerField(
+        default=1, min_value=1, max_value=LARGEST_PORT, help_text="How many in a row."
+    )
     public_address = serializers.UUIDField(
         default=None, allow_null=True, help_text="The host's default one when absent."
     )
@@ -111,13 +135,18 @@ class ForwardFilter(Filters):
     reservation = filters.UUIDFilter("reservation__uuid")
     vm = filters.UUIDFilter("reservation__nic__vm__uuid")
     protocol = filters.ChoiceFilter(choices=Forward.Protocol.choices)
-    public_port = filters.NumberFilter("public_port")
+    public_port = filters.NumberFilter(
+        method="filter_port", help_text="This port, alone or in a range."
+    )
     unused_days = filters.NumberFilter(
         method="filter_unused",
         min_value=0,
         help_text="Not used for so many days, nor younger.",
     )
     search = filters.CharFilter("reservation__name", "icontains", help_text="Part of its name.")
+
+    def filter_port(self, rows: ForwardQuerySet, _name: str, port: Decimal) -> ForwardQuerySet:
+        return rows.filter(public_port__lte=port, public_port__gt=port - F("ports"))
 
     def filter_unused(self, rows: ForwardQuerySet, _name: str, days: Decimal) -> ForwardQuerySet:
         return rows.filter(unused(int(days)))
@@ -181,6 +210,14 @@ class Forwards(Resource):
         """Close a public port and keep it; its open connections end."""
         self.body(Nothing)
         return self.accepted(actions.pause_forward(actor_of(request), uuid))
+
+    @takes(Extension, ForwardShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def extend(self, request: Request, uuid: UUID) -> Response:
+        """Let a forward last longer; one that has expired opens again."""
+        wanted = self.body(Extension)
+        return self.accepted(actions.extend_forward(actor_of(request), uuid, **wanted))
 
     @starts(ForwardShown)
     @action(detail=True, methods=["post"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -10,9 +11,11 @@ from django.core.exceptions import ValidationError
 from kvmweb.core.errors import Invalid
 from kvmweb.hosts.models import PublicAddress
 from kvmweb.ui.forms import ActionForm, PortField
+from networks import expiry
 from networks.admission import LARGEST_LIMIT, parse_sources
 from networks.forms.choices import AddressField
 from networks.models import Forward, Reservation
+from networks.ports import LARGEST_PORT
 
 
 class SourcesField(forms.CharField):
@@ -41,18 +44,50 @@ class LimitField(forms.IntegerField):
         self.widget.attrs |= {"inputmode": "numeric", "placeholder": empty}
 
 
+class EndField(forms.DateTimeField):
+    """When a forward is closed: a moment, or so many hours from now; empty is never."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label="Closes at",
+            required=False,
+            help_text="A moment in UTC such as 2027-01-31 18:00, or hours from now such as 8h.",
+            widget=forms.DateTimeInput(
+                format="%Y-%m-%d %H:%M", attrs={"placeholder": "never", "autocomplete": "off"}
+            ),
+        )
+
+    def to_python(self, value: Any) -> datetime | None:
+        text = str(value or "").strip().lower()
+        if text.endswith("h") and text[:-1].strip().isdecimal():
+            try:
+                return expiry.after(int(text[:-1]))
+            except Invalid as error:
+                raise ValidationError(error.message) from error
+        return super().to_python(value)
+
+
 class ForwardForm(ActionForm):
     """A new forward. Choices are grouped by network and hold only what the user may change."""
 
     reservation = forms.ChoiceField(label="Leads to")
-    target_port = PortField(label="Port of the VM", initial=80)
+    target_port = PortField(label="Port of the VM", required=False)
     protocol = forms.ChoiceField(choices=Forward.Protocol.choices)
     public_port = PortField(
         required=False, help_text="Empty takes a free one, such as the one shown."
     )
+    ports = forms.IntegerField(
+        label="Ports in a row",
+        required=False,
+        min_value=1,
+        max_value=LARGEST_PORT,
+        help_text="A range: without a port of the VM it leads to the same ports.",
+    )
     public_address = AddressField()
+    source_nat = forms.BooleanField(label="Its own connections leave by it too", required=False)
     note = forms.CharField(required=False, max_length=200, help_text="What is it for?")
     sources = SourcesField()
+    expires_at = EndField()
     max_connections = LimitField(label="Connections at once")
     max_rate = LimitField(label="New connections a second")
     max_burst = LimitField(
@@ -67,6 +102,8 @@ class ForwardForm(ActionForm):
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
+        self.initial.setdefault("target_port", 80)
+        self.initial.setdefault("ports", 1)
         if not self.fields["public_address"].offer(addresses):  # type: ignore[attr-defined]
             del self.fields["public_address"]
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -75,30 +112,50 @@ class ForwardForm(ActionForm):
             groups.setdefault(target.network.name, []).append((str(target.uuid), label))
         self.fields["reservation"].choices = list(groups.items())  # type: ignore[attr-defined]
 
+    def clean(self) -> dict[str, Any]:
+        """1:1 NAT has no ports and is both ways: what the fields held before is meant by nobody."""
+        data = self.cleaned_data
+        data["ports"] = data.get("ports") or 1
+        if not data.get("source_nat"):
+            data.pop("source_nat", None)
+        if data.get("protocol") == Forward.Protocol.ALL:
+            data |= {"ports": 1, "target_port": None, "public_port": None}
+        return data
+
+
+_UNSAID = (("reservation", ""), ("target_port", None))
+
 
 class ForwardChangeForm(ActionForm):
     """The reservations of the forward's network are the choices."""
 
     reservation = forms.ChoiceField(label="Leads to", required=False)
-    target_port = PortField(label="Port of the VM")
+    target_port = PortField(label="Port of the VM", required=False)
+    source_nat = forms.BooleanField(label="Its own connections leave by it too", required=False)
     note = forms.CharField(required=False, max_length=200)
     sources = SourcesField()
+    expires_at = EndField()
     max_connections = LimitField(label="Connections at once")
     max_rate = LimitField(label="New connections a second")
     max_burst = LimitField(
         label="Burst", empty="as many", help_text="New ones at once, beyond that."
     )
 
-    def __init__(self, *args: Any, targets: list[Reservation], **options: Any) -> None:
+    def __init__(self, *args: Any, targets: list[Reservation], whole: bool, **options: Any) -> None:
         super().__init__(*args, **options)
+        if whole:
+            del self.fields["target_port"], self.fields["source_nat"]
         self.fields["reservation"].choices = [  # type: ignore[attr-defined]
             (str(target.uuid), f"{target.name} ({target.address})") for target in targets
         ]
 
     def clean(self) -> dict[str, Any]:
         """A field nobody sent changes nothing."""
-        return {
+        sent = {
             name: value
             for name, value in self.cleaned_data.items()
-            if name in self.data and (name, value) != ("reservation", "")
+            if name in self.data and (name, value) not in _UNSAID
         }
+        if "sources" in self.data and "source_nat" in self.fields:
+            sent["source_nat"] = self.cleaned_data["source_nat"]
+        return sent

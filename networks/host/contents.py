@@ -165,7 +165,7 @@ def doors(forward: ForwardSpec) -> Iterator[Door]:
     name = "fwd6" if ":" in public else "fwd4"
     if forward.protocol == "all":
         yield Door("whole4", (public,), (forward.address,))
-    elif forward.ports > 1 and forward.port == first:
+    elif forward.ports > 1 and forward.port == first and name == "fwd4":
         protocol = PROTOCOLS[forward.protocol]
         key = f"{first}-{first + forward.ports - 1}", f"{public}-{public}", f"{protocol}-{protocol}"
         yield Door("rng4", key, (forward.address,))

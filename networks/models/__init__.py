@@ -9,6 +9,7 @@ from networks.models.ipv6 import Ipv6
 from networks.models.leases import Lease, LeaseQuerySet
 from networks.models.networks import Network, NetworkQuerySet
 from networks.models.parts import (
+    WARNED_BEFORE,
     Forward,
     ForwardQuerySet,
     Part,
@@ -22,6 +23,7 @@ from networks.models.usage import ForwardUsage, NetworkUsage
 from networks.models.ways import EgressRule, PoolAddress
 
 __all__ = [
+    "WARNED_BEFORE",
     "AddressSet",
     "Drift",
     "DriftQuerySet",

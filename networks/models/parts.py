@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Self, TypeVar
 from uuid import uuid4
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from kvmweb.core import names
 from kvmweb.core.access import User
@@ -18,6 +20,7 @@ from networks.models.bandwidth import Bandwidth
 from networks.models.networks import Network
 
 M = TypeVar("M", bound=models.Model)
+WARNED_BEFORE = timedelta(hours=24)
 _SHOWN_SOURCES = 3
 
 
@@ -131,16 +134,19 @@ class ForwardQuerySet(PartQuerySet["Forward"]):
 
 
 class Forward(Part):
-    """A port of a public address that leads to a port of a reservation (DNAT).
+    """A port of a public address that leads to a port of a reservation (DNAT), or `ports` of them
+    in a row, or the whole address (1:1 NAT, with ports 0).
 
-    Its number is its ct mark. `sources` are networks in CIDR notation; none means anyone. A paused
-    forward keeps its port and is closed on the host.
+    With `source_nat` what the guest begins itself leaves by the public address too. Its number is
+    its ct mark. `sources` are networks in CIDR notation; none means anyone. A paused forward keeps
+    its port and is closed on the host; one that expires is paused by the sweep.
     """
 
     class Protocol(models.TextChoices):
         TCP = "tcp", "TCP"
         UDP = "udp", "UDP"
         BOTH = "tcp+udp", "TCP and UDP"
+        ALL = "all", "Everything (1:1)"
 
     reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, related_name="forwards")
     public_address = models.ForeignKey(
@@ -149,12 +155,15 @@ class Forward(Part):
     protocol = models.CharField(max_length=7, choices=Protocol.choices, default=Protocol.TCP)
     public_port = models.PositiveIntegerField(validators=PORT_RANGE)
     target_port = models.PositiveIntegerField(validators=PORT_RANGE)
+    ports = models.PositiveIntegerField("ports in a row", default=1)
+    source_nat = models.BooleanField("outgoing by it too", default=False)
     note = models.CharField(max_length=200, blank=True)
     sources = models.JSONField("allowed sources", default=list, blank=True)
     max_connections = models.PositiveIntegerField("connections at once", null=True, blank=True)
     max_rate = models.PositiveIntegerField("new connections per second", null=True, blank=True)
     max_burst = models.PositiveIntegerField("burst", null=True, blank=True)
     paused = models.BooleanField(default=False, editable=False)
+    expires_at = models.DateTimeField("expires", null=True, blank=True, db_index=True)
 
     objects = ForwardQuerySet.as_manager()
 
@@ -162,7 +171,8 @@ class Forward(Part):
         ordering = ["public_address", "public_port", "pk"]
 
     def __str__(self) -> str:
-        return f"{self.public_endpoint} → {self.reservation.name}:{self.target_port}"
+        inside = f":{self._span(self.target_port)}" if not self.is_whole else ""
+        return f"{self.public_endpoint} → {self.reservation.name}{inside}"
 
     @property
     def number(self) -> int:
@@ -171,7 +181,8 @@ class Forward(Part):
 
     @property
     def public_endpoint(self) -> str:
-        return endpoint(self.public_address.address, self.public_port)
+        """Where people connect to; of a range its first and last port."""
+        return self._endpoint(self.public_address.address, self.public_port)
 
     @property
     def target_address(self) -> str:
@@ -182,12 +193,44 @@ class Forward(Part):
 
     @property
     def target_endpoint(self) -> str:
-        return endpoint(self.target_address, self.target_port)
+        """Where it leads, as `public_endpoint` is written."""
+        return self._endpoint(self.target_address, self.target_port)
+
+    def _endpoint(self, address: str, first: int) -> str:
+        return address if self.is_whole else endpoint(address, self._span(first))
+
+    def _span(self, first: int) -> str:
+        return str(first) if self.ports == 1 else f"{first}-{first + self.ports - 1}"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is 1:1 NAT."""
+        return self.protocol == Forward.Protocol.ALL
+
+    @property
+    def public_port_end(self) -> int:
+        """The last of its public ports."""
+        return self.public_port + self.ports - 1
+
+    @property
+    def public_ports(self) -> range:
+        return range(self.public_port, self.public_port_end + 1)
 
     @property
     def state(self) -> State:
         state = super().state
         return State.PAUSED if self.paused and state is State.ACTIVE else state
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
+    @property
+    def expires_soon(self) -> bool:
+        """Whether it is time to warn of its end."""
+        if self.expires_at is None or self.paused or self.is_expired:
+            return False
+        return self.expires_at - timezone.now() <= WARNED_BEFORE
 
     @property
     def who(self) -> str:
@@ -204,6 +247,8 @@ class Forward(Part):
             found.append(f"at most {self.max_connections} connections")
         if self.max_rate:
             found.append(f"at most {self.max_rate} new a second")
+        if self.source_nat and not self.is_whole:
+            found.append("outgoing by it too")
         return found
 
     @property
@@ -211,7 +256,7 @@ class Forward(Part):
         return self.protocol.split("+")
 
 
-def endpoint(address: str, port: int) -> str:
+def endpoint(address: str, port: int | str) -> str:
     """Address and port as people and URLs write them (RFC 3986, section 3.2.2)."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
@@ -233,7 +278,7 @@ class PortClaim(models.Model):
         ordering = ["public_address", "port", "protocol"]
         constraints = [
             models.UniqueConstraint(
-                fields=["public_address", "protocol", "port"], name="port_claimed_once"
+                fields=["public_address", "port", "protocol"], name="port_claimed_once"
             ),
         ]
 

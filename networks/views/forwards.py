@@ -103,7 +103,7 @@ def default_address(host: Host) -> PublicAddress | None:
 
 def warn(request: HttpRequest, made: Forward) -> None:
     """Pass on what is worth knowing about an allowed port."""
-    if warning := ports.warning_for(made.public_address, made.public_port):
+    if warning := ports.warning_for(made.public_address, made.public_port, made.ports):
         messages.warning(request, warning)
 
 
@@ -112,7 +112,10 @@ def forward(request: HttpRequest, uuid: UUID) -> HttpResponse:
     found = _found(request, uuid)
     writable = may_write(request, found.network.project_id)
     form = ForwardChangeForm(
-        request.POST or None, initial=_as_it_is(found), targets=_siblings(found)
+        request.POST or None,
+        initial=_as_it_is(found),
+        targets=_siblings(found),
+        whole=found.is_whole,
     )
     if request.method == "POST" and form.done(
         lambda data: actions.change_forward(actor_of(request), uuid, **data)
@@ -122,7 +125,7 @@ def forward(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "forward": found,
         "may_write": writable,
         "caller": own_address(request),
-        "warning": ports.warning_for(found.public_address, found.public_port),
+        "warning": ports.warning_for(found.public_address, found.public_port, found.ports),
     }
     return form_page(request, "forwards/forward.html", form, **context)
 
@@ -132,8 +135,10 @@ def _as_it_is(found: Forward) -> dict[str, Any]:
     return {
         "reservation": str(found.reservation.uuid),
         "target_port": found.target_port,
+        "source_nat": found.source_nat,
         "note": found.note,
         "sources": "\n".join(source.removesuffix("/32") for source in found.sources),
+        "expires_at": found.expires_at,
         "max_connections": found.max_connections,
         "max_rate": found.max_rate,
         "max_burst": found.max_burst,
@@ -149,6 +154,12 @@ def _siblings(found: Forward) -> list[Reservation]:
 def pause(request: HttpRequest, uuid: UUID) -> HttpResponse:
     found = actions.pause_forward(actor_of(request), uuid)
     return done(request, f"{found.public_endpoint} is being closed, and kept.", "forwards")
+
+
+@require_POST
+def extend(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    found = actions.extend_forward(actor_of(request), uuid)
+    return done(request, f"{found.public_endpoint} stays open longer.", "forwards")
 
 
 @require_POST

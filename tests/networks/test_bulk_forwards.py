@@ -64,3 +64,13 @@ def test_all_that_is_wrong_is_said_and_nothing_is_written(
         ("forwards.4.public_port", "port_taken"),
     ]
     assert list(Forward.objects.all()) == [forward]
+
+
+def test_rows_of_ports_are_found_between_what_was_chosen(
+    actor: Actor, reservation: Reservation, forward: Forward
+) -> None:
+    first = forward.public_address.first_port
+    row = {"reservation": reservation.uuid, "ports": 10, "sources": ["198.51.100.7"]}
+    made = add_forwards(actor, [one(reservation), row, one(reservation, public_port=first + 5)])
+    assert [each.public_port for each in made] == [first, first + 6, first + 5]
+    assert (made[1].ports, made[1].sources) == (10, ["198.51.100.7/32"])

@@ -102,6 +102,8 @@ def test_a_forward_moves_within_its_network_alone(
     change_forward(actor, forward.uuid, reservation=sibling.uuid, target_port=8022)
     (entry,) = spec_of(forward)
     assert (entry["address"], entry["port"]) == (sibling.address, 8022)
+    had = [(each.guest_name, each.until is None) for each in forward.holdings.order_by("pk")]
+    assert had == [("web-1", False), ("web-2", True)]
     elsewhere = create_network(actor, name="other")
     stranger = add_reservation(actor, network=elsewhere.uuid, name="web-3")
     with refused(Conflict, "reservation", code="other_network"):

@@ -11,18 +11,20 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 
 from kvmweb.core.choices import State
 from kvmweb.hosts.models import Host
 from kvmweb.projects.models import AuditEvent, Project
 from kvmweb.ui.pages import picture
 from kvmweb.ui.requests import current_project, user_of
-from networks.models import Forward, Network
+from networks.models import WARNED_BEFORE, Forward, Network
 from vms.models import Vm
 
 MOST_NETWORKS = 8
 MOST_VMS = 200
 LATEST = 8
+MOST_ENDING = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,10 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = {
         "picture": _picture(shown_networks, shown_vms),
         "hidden_networks": max(0, networks.count() - MOST_NETWORKS),
-        "concerns": list(_concerns(user, shown_networks, shown_vms)),
+        "concerns": [
+            *_concerns(user, shown_networks, shown_vms),
+            *_ending(user, project),
+        ],
         "events": _events(user, project),
         "running": sum(vm.state is State.RUNNING for vm in shown_vms),
         "vm_count": vms.count(),
@@ -120,6 +125,25 @@ def _concerns(user: User, networks: list[Network], vms: list[Vm]) -> Iterator[Co
             url = reverse(subject.kind, args=[subject.uuid])
             since = subject.job.finished_at if subject.job else None
             yield Concern(name, reason or parts, url, since=since)
+
+
+def _ending(user: User, project: Project | None) -> Iterator[Concern]:
+    """Forwards that will soon be closed."""
+    rows = Forward.objects.visible_to(user).filter(
+        present=True,
+        paused=False,
+        expires_at__range=(timezone.now(), timezone.now() + WARNED_BEFORE),
+    )
+    if project:
+        rows = rows.filter(network__project=project)
+    for forward in rows.for_display().order_by("expires_at")[:MOST_ENDING]:
+        yield Concern(
+            f"{forward.public_endpoint} expires soon",
+            f"{forward.reservation.name} can no longer be reached by it from "
+            f"{forward.expires_at:%Y-%m-%d %H:%M} UTC on.",
+            reverse("forward", args=[forward.uuid]),
+            tone="warn",
+        )
 
 
 def _silent_hosts(user: User, subjects: list[Any]) -> Iterator[Concern]:

@@ -53,6 +53,25 @@ def ago(at: datetime | None, never: str = "never") -> SafeString:
     )
 
 
+@register.simple_tag
+def ahead(at: datetime) -> SafeString:
+    """A moment to come as people say it, with the exact one on hover."""
+    exact = at.strftime("%Y-%m-%d %H:%M:%S")
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>', at.isoformat(), exact, _until(at)
+    )
+
+
+def _until(at: datetime) -> str:
+    """Rounded down, so that nobody waits for what is over."""
+    seconds = (at - timezone.now()).total_seconds()
+    for unit, size in (("day", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"in {count} {unit}{'s' if unit == 'day' and count > 1 else ''}"
+    return "in a moment"
+
+
 def _since(at: datetime) -> str:
     seconds = (timezone.now() - at).total_seconds()
     for unit, size in (("day", 86_400), ("hr.", 3600), ("min.", 60)):

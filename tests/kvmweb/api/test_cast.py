@@ -142,6 +142,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "patch forward-detail": (CHANGE, lambda _: {"target_port": 2222}),
     "delete forward-detail": (CHANGE, nothing),
     "post forward-pause": (CHANGE, nothing),
+    "post forward-extend": (CHANGE, nothing),
     "post forward-resume": (CHANGE, nothing),
     "post network-ipv6": (CHANGE, lambda _: {"ipv6": "nat66"}),
     "post network-firewall": (CHANGE, lambda w: {"rule_sets": [w.uuid("rule-set")]}),

@@ -102,6 +102,7 @@ DOORS = [
     Door("forward", READ, "forward"),
     Door("forward", DO, "forward", "post", {"target_port": "23"}),
     Door("forward-pause", DO, "forward", "post"),
+    Door("forward-extend", DO, "forward", "post"),
     Door("forward-resume", DO, "forward", "post"),
     Door("forward-delete", WRITE, "forward"),
     Door("forward-delete", DO, "forward", "post"),
