@@ -99,6 +99,7 @@ def pages(
         "job": f"/jobs/{job.uuid}/",
         "job-failed": f"/jobs/{broken.job.uuid if broken.job else ''}/",
         "hosts": "/hosts/",
+        "who-had-it": "/who-had-it/",
         "host": f"/hosts/{host.uuid}/",
         "tokens": "/account/tokens/",
         "password": "/account/password/",
