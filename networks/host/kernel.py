@@ -97,7 +97,7 @@ class HostKernel:
         tables = self.firewall.observe()
         link = self.links.observe(spec.bridge)
         addresses = self.surroundings.addresses()
-        ports = {reservation.port for reservation in spec.reservations if reservation.port}
+        ports = self.links.ports({each.port for each in spec.reservations if each.port})
         return NetworkState(
             bridge=None if link is None else self._bridge(spec.bridge, link, addresses),
             skeleton=tables.skeleton,

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, ip_interface
+from typing import TypeAlias
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -64,6 +65,9 @@ class _Seen:
     settings: dict[int, bytes]
 
 
+Ports: TypeAlias = dict[str, _Seen]
+
+
 class Links:
     """One connection to read by and one to write by, for the thread that made them.
 
@@ -99,31 +103,26 @@ class Links:
             plain=not any(any(link.settings.get(kind, b"")) for kind in _PLAIN_ATTRIBUTES),
         )
 
-    def loose(self, ports: Iterable[str], bridge: Link | None) -> frozenset[str]:
-        """Those of `ports` that are up but not enslaved to the bridge.
+    def ports(self, names: Iterable[str]) -> Ports:
+        """Those of these interfaces that are up."""
+        found = {name: self._get(name) for name in names}
+        return {name: link for name, link in found.items() if link and link.flags & _IFF_UP}
+
+    def loose(self, ports: Ports, bridge: Link | None) -> frozenset[str]:
+        """Those of `ports` that are not enslaved to the bridge.
 
         libvirt makes a tap, enslaves it, then sets it up (virnetdevtap.c); one that is still down
         is left to it, for it fails on a tap that has a master already.
         """
         master = bridge.index if bridge else None
-        found = {port: self._get(port) for port in ports}
         return frozenset(
-            port
-            for port, link in found.items()
-            if link is not None
-            and link.flags & _IFF_UP
-            and (master is None or link.master != master)
+            port for port, link in ports.items() if master is None or link.master != master
         )
 
-    def narrow(self, ports: Iterable[str], mtu: int) -> frozenset[str]:
-        """Those of `ports` that are up and pass less than `mtu`. One that passes more is as it
-        should be: its guest may not have learned yet that its network passes less now."""
-        found = {port: self._get(port) for port in ports}
-        return frozenset(
-            port
-            for port, link in found.items()
-            if link is not None and link.flags & _IFF_UP and link.mtu < mtu
-        )
+    def narrow(self, ports: Ports, mtu: int) -> frozenset[str]:
+        """Those of `ports` that pass less than `mtu`. One that passes more is as it should be: its
+        guest may not have learned yet that its network passes less now."""
+        return frozenset(port for port, link in ports.items() if link.mtu < mtu)
 
     def widen(self, port: str, mtu: int) -> None:
         """Let a port pass `mtu` bytes; one that vanished needs nothing."""
