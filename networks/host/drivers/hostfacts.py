@@ -170,8 +170,8 @@ def _ways_out6() -> set[int]:
 
 def _routes(family: int) -> Iterator[Route]:
     nowhere = bytes(4 if family == socket.AF_INET else 16)
-    request = struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, 0, 0, 0, 0)
-    with NetlinkSocket(NETLINK_ROUTE) as connection:
+    request = struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, 0, 0, _RTN_UNICAST, 0)
+    with NetlinkSocket(NETLINK_ROUTE).filtered() as connection:
         for payload in connection.dump(_GETROUTE, request):
             _, prefix, _, _, table, _, _, kind = struct.unpack_from("=BBBBBBBB", payload)
             if kind != _RTN_UNICAST or table == _TABLE_LOCAL:

@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -36,6 +37,7 @@ _NLMSGERR_ATTR_MSG = 1
 _SOL_NETLINK = 270
 _NETLINK_CAP_ACK = 10
 _NETLINK_EXT_ACK = 11
+_NETLINK_GET_STRICT_CHK = 12
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _BUFFER = 32 << 20
@@ -141,6 +143,13 @@ class NetlinkSocket:
     def close(self) -> None:
         """Close the socket; tables it owns become nobody's."""
         self._socket.close()
+
+    def filtered(self) -> Self:
+        """Have dumps of rtnetlink held against their request by the kernel, since 4.20; an older
+        one tells all there is."""
+        with suppress(OSError):
+            self._socket.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 1)
+        return self
 
     def fileno(self) -> int:
         """For selectors."""
