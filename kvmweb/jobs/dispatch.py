@@ -50,9 +50,17 @@ def request(actor: Actor | None, subject: Subject, title: str) -> Job:
     for awaited, generation in kind_named(subject.kind).waits_for(subject):
         if awaited.applied_generation < generation and awaited.job and not awaited.job.is_finished:
             job.prerequisites.add(awaited.job)
-    ring_after_commit(subject.kind, subject.uuid)
+    if not _runs(subject):
+        ring_after_commit(subject.kind, subject.uuid)
     notify.after_commit(job)
     return job
+
+
+def _runs(subject: Subject) -> bool:
+    """Whether a change of it is under way: the end of that rings, and in a burst of a thousand
+    changes a thousand more doorbells would only keep the control worker from hearing of it."""
+    running = {"status": Status.RUNNING, "only_checks": False}
+    return Job.objects.of(subject.kind, subject.uuid).filter(**running).exists()
 
 
 def request_check(actor: Actor, subject: Subject, title: str) -> Job:
