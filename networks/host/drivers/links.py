@@ -145,11 +145,14 @@ class Links:
     def create_bridge(self, bridge: str, mac: str, mtu: int) -> None:
         """Make a bridge, down. One that is there already is put right."""
         try:
-            self._route.link("add", ifname=bridge, kind="bridge", address=mac, mtu=mtu, **_PLAIN)
+            self._route.link("add", ifname=bridge, kind="bridge", address=mac, **_PLAIN)
         except NetlinkError as error:
             if error.code != errno.EEXIST:
                 raise _refused(f"Bridge {bridge} cannot be made", error) from error
             self.set_bridge(bridge, mac, mtu)
+            return
+        # An MTU that a bridge is made with follows its ports'; one set later stays (br_device.c).
+        self._route.link("set", index=self._index(bridge), mtu=mtu)
 
     def set_bridge(self, bridge: str, mac: str, mtu: int) -> None:
         """Give an existing bridge its fixed properties."""
