@@ -16,9 +16,12 @@ from rest_framework.response import Response
 from kvmweb.api.fields import Body, Filters, Nothing, PortField, Shown, StateField
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
-from kvmweb.api.views import Resource, actor_of
+from kvmweb.api.views import Resource, actor_of, user_of
+from kvmweb.core.errors import Conflict
 from kvmweb.jobs.api import JobWithSteps, started
+from networks.api.why import explains, shown
 from networks.models import Forward, Network
+from networks.why import why_not_out
 from vms import actions
 from vms.models import Image, Vm
 
@@ -260,6 +263,15 @@ class Vms(Resource):
         """Have the host say what a repair would do to the VM; nothing is changed."""
         self.body(Nothing)
         return started(self, actions.check_vm(actor_of(request), uuid))
+
+    @explains
+    @action(detail=True)
+    def explain(self, request: Request, uuid: UUID) -> Response:
+        """Why the VM does (not) reach the outside by its first NIC: asked of the host now."""
+        vm = self.displayed(uuid)
+        if not vm.reservations:
+            raise Conflict("This VM has no NIC.", code="no_nic")
+        return shown(why_not_out(user_of(request), vm.reservations[0]))
 
     @starts(VmShown)
     @action(detail=True, methods=["post"])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.serializers import Serializer
 
 from kvmweb.api.fields import Nothing
@@ -22,8 +22,11 @@ _PROBLEMS = {
     "415": "The body is not JSON.",
     "429": "Too many requests; `Retry-After` says how many seconds to wait.",
     "503": "The panel's database did not answer in time; try again after `Retry-After` seconds.",
+    "502": "The host says that it cannot answer, and why.",
+    "504": "The host does not answer. What is set up there goes on working.",
 }
 _ALWAYS = ("401", "404", "405", "429", "503")
+_ASKS = "x-asks-host"
 _WRITES = ("400", "403", "409", "415")
 
 
@@ -40,6 +43,18 @@ def takes(
 def starts(answer: type[Serializer[Any]]) -> Callable[[F], F]:
     """Describe a change that needs no body: what it answers with beside the job's Location."""
     return extend_schema(request=Nothing, responses={202: answer})
+
+
+def answered_by_host(
+    answer: Any, *parameters: OpenApiParameter, name: str | None = None
+) -> Callable[[F], F]:
+    """Describe what asks the host at once: its query and answer, and that there may be none."""
+    return extend_schema(
+        operation_id=name,
+        parameters=[*parameters],
+        responses={200: answer},
+        extensions={_ASKS: True},
+    )
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -66,6 +81,9 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
     answers = operation["responses"]
     for code in (*_ALWAYS, *(_WRITES if method != "get" else ("400",))):
         answers.setdefault(code, {"$ref": f"#/components/responses/Problem{code}"})
+    if operation.pop(_ASKS, False):
+        for code in ("502", "504"):
+            answers[code] = {"$ref": f"#/components/responses/Problem{code}"}
     operation["responses"] = dict(sorted(answers.items()))
     if "202" in answers:
         answers["202"]["headers"] = {"Location": _LOCATION}

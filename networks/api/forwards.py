@@ -16,12 +16,13 @@ from rest_framework.response import Response
 from kvmweb.api.fields import Body, Filters, Nothing, PortField
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
-from kvmweb.api.views import Resource, actor_of
-from kvmweb.core.errors import Invalid, KvmwebError
+from kvmweb.api.views import Resource, actor_of, user_of
+from kvmweb.core.errors import Invalid, KvmwebError, NotFound
 from networks import actions, expiry
 from networks.admission import LARGEST_LIMIT, MOST_SOURCES
 from networks.api.parts import PartShown
 from networks.api.usage import ForwardUsageShown
+from networks.api.why import Trying, TryingPort, explains_forward, explains_port, query, shown
 from networks.models import (
     Forward,
     ForwardQuerySet,
@@ -29,6 +30,7 @@ from networks.models import (
 )
 from networks.ports import LARGEST_PORT, warning_for
 from networks.usage import unused
+from networks.why import why_forward
 
 
 class ForwardShown(PartShown):
@@ -226,3 +228,28 @@ class Forwards(Resource):
         """Open a paused forward again."""
         self.body(Nothing)
         return self.accepted(actions.resume_forward(actor_of(request), uuid))
+
+    @explains_forward
+    @action(detail=True)
+    def explain(self, request: Request, uuid: UUID) -> Response:
+        """Why this forward is (not) reachable: asked of the host now."""
+        forward = self.displayed(uuid)
+        wanted = query(request, Trying)
+        return shown(why_forward(user_of(request), forward, **wanted))
+
+    @explains_port
+    @action(detail=False, url_path="explain", url_name="explain-port")
+    def explain_port(self, request: Request) -> Response:
+        """Why a port of a public address is (not) reachable: asked of the host now."""
+        wanted = query(request, TryingPort)
+        place = {name: wanted.pop(name) for name in ("public_address", "public_port")}
+        forward = self._at(place, wanted["protocol"] or "tcp")
+        return shown(why_forward(user_of(request), forward, **wanted))
+
+    def _at(self, place: dict[str, Any], protocol: str) -> Forward:
+        claimed = {"claims__protocol": protocol, "claims__port": place["public_port"]}
+        address = {"public_address__address": place["public_address"]}
+        found: Forward | None = self.get_queryset().filter(**claimed, **address).first()
+        if found is None:
+            raise NotFound("None of your forwards uses this port of this address.")
+        return found

@@ -14,15 +14,17 @@ from rest_framework.response import Response
 from kvmweb.api.fields import Body, Filters
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
-from kvmweb.api.views import Resource, actor_of
+from kvmweb.api.views import Resource, actor_of, user_of
 from networks import actions
 from networks.api.firewall import AppliedRuleSets
 from networks.api.parts import PartShown
 from networks.api.speed import SpeedField
+from networks.api.why import explains, shown
 from networks.models import (
     Reservation,
     ReservationQuerySet,
 )
+from networks.why import why_not_out
 
 
 class ReservationShown(PartShown):
@@ -99,3 +101,9 @@ class Reservations(Resource):
         """Open one guest to these rule sets, beside what its network opens."""
         wanted = self.body(AppliedRuleSets)
         return self.accepted(actions.apply_to_reservation(actor_of(request), uuid, **wanted))
+
+    @explains
+    @action(detail=True)
+    def explain(self, request: Request, uuid: UUID) -> Response:
+        """Why the guest at this address does (not) reach the outside: asked of the host now."""
+        return shown(why_not_out(user_of(request), self.displayed(uuid)))

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 
 from kvmweb.core.errors import Invalid
-from networks.host.explain import Step, untold
+from networks.host.explain import Case, Step, untold
 from networks.host.facts import Looker
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """By ids. `forward` with its `protocol`, or `reservation` for the way out of a guest.
-    `source` is who tries, if that is known."""
-
-    network: str
-    forward: str = ""
-    protocol: str = "tcp"
-    source: str = ""
-    reservation: str = ""
 
 
 def explain(looker: Looker, spec: NetworkSpec | None, case: Case) -> tuple[Step, ...]:
@@ -38,7 +25,7 @@ def explain(looker: Looker, spec: NetworkSpec | None, case: Case) -> tuple[Step,
     reservation = next((r for r in spec.reservations if r.address == forward.address), None)
     if reservation is None:
         return untold("the forward's target")
-    return looker.forward(spec, reservation, forward, case.source)
+    return looker.forward(spec, reservation, forward, case)
 
 
 def forward_case(
@@ -47,10 +34,15 @@ def forward_case(
     """The case of a public endpoint, as somebody on the host's command line names it."""
     for spec in specs:
         for forward in spec.forwards:
-            place = (forward.public_address, forward.protocol, forward.public_port)
-            if place == (address, protocol, port):
+            place = (forward.public_address, forward.protocol)
+            last = forward.public_port + forward.ports
+            if place == (address, protocol) and forward.public_port <= port < last:
                 return Case(
-                    network=spec.subject, forward=forward.id, protocol=protocol, source=source
+                    network=spec.subject,
+                    forward=forward.id,
+                    protocol=protocol,
+                    public_port=port,
+                    source=source,
                 )
     return None
 
@@ -65,7 +57,7 @@ def outbound_case(specs: Iterable[NetworkSpec], guest: str) -> Case | None:
 
 
 def _is_wanted(forward: ForwardSpec, case: Case) -> bool:
-    return (forward.id, forward.protocol) == (case.forward, case.protocol)
+    return forward.id == case.forward and forward.protocol in {case.protocol, "all"}
 
 
 def _reservation(spec: NetworkSpec, wanted: str) -> ReservationSpec | None:

@@ -23,6 +23,20 @@ _LISTED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """By ids. `forward` with its `protocol`, or `reservation` for the way out of a guest.
+    `public_port`
+    is the one of several that is asked about, `source` who tries, if that is known."""
+
+    network: str
+    forward: str = ""
+    protocol: str = "tcp"
+    public_port: int = 0
+    source: str = ""
+    reservation: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One thing on the way. `key` is for programs; `detail` may quote the host's own rules and is
     for its operators alone. `mend` names what the panel can do about it itself."""
@@ -34,7 +48,7 @@ class Step:
     wanted: str = ""
     remedy: str = ""
     detail: str = ""
-    mend: Literal["", "start_vm", "repair"] = ""
+    mend: Literal["", "start_vm", "repair", "resume"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -471,6 +485,8 @@ def _arp(reservation: ReservationSpec, guest: GuestFacts) -> Step:
 def _service(forward: ForwardSpec, reservation: ReservationSpec, own: ForwardFacts) -> Step:
     title = "Something in the guest answers on the port"
     place = f"{forward.protocol.upper()} port {forward.port}"
+    if forward.protocol == "all":
+        return _unknown("service", title, "The whole address leads to the guest: name a port.")
     if own.near == "open":
         return _ok("service", title, f"{reservation.hostname} answers on {place}.")
     if own.near == "refused":
@@ -650,7 +666,7 @@ def _broken(
     wanted: str,
     remedy: str,
     detail: str = "",
-    mend: Literal["", "start_vm", "repair"] = "",
+    mend: Literal["", "start_vm", "repair", "resume"] = "",
 ) -> Step:
     return Step(
         key=key,

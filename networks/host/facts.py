@@ -22,6 +22,7 @@ from networks.host.drivers.nftables import NftablesSocket
 from networks.host.drivers.sysctls import Sysctls
 from networks.host.elements import DOORS, Element
 from networks.host.explain import (
+    Case,
     ForwardFacts,
     GuestFacts,
     HostFacts,
@@ -34,6 +35,7 @@ from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
 VmState = Callable[[str], str | None]
 """The power state of the VM on a guest port: empty when unknown, None when there is no such VM."""
 
+_LEADING = frozenset({"fwd4", "rng4", "whole4"})
 _COUNTERS = frozenset({"acct_in", "acct_out", "settled"})
 
 
@@ -51,25 +53,26 @@ class Looker:
         spec: NetworkSpec,
         reservation: ReservationSpec,
         forward: ForwardSpec,
-        source: str = "",
+        case: Case,
     ) -> tuple[Step, ...]:
-        """Why this forward is (not) reachable, for `source` if one is given."""
+        """Why this forward is (not) reachable, by the port and for the source that are named."""
+        asked = _one_port(forward, case.public_port)
         uplink = self._uplink_of(forward.public_address)
         new = Packet(
             iif=uplink,
             oif=spec.bridge,
-            source=source or None,
+            source=case.source or None,
             destination=reservation.address,
-            protocol=forward.protocol,
-            dport=forward.port,
+            protocol="tcp" if forward.protocol == "all" else forward.protocol,
+            dport=asked.port,
             dnat=True,
         )
         with ThreadPoolExecutor(3) as probing:
             guest = probing.submit(self._guest, spec, reservation)
-            own = probing.submit(self._own, spec, forward)
+            own = probing.submit(self._own, spec, forward, asked)
             host = self._host(spec, new)
             facts = (host, own.result(), guest.result())
-        return explain.explain_forward(spec, reservation, forward, source, facts)
+        return explain.explain_forward(spec, reservation, asked, case.source, facts)
 
     def outbound(self, spec: NetworkSpec, reservation: ReservationSpec) -> tuple[Step, ...]:
         """Why this guest does (not) reach the outside."""
@@ -102,14 +105,14 @@ class Looker:
             missing=missing,
         )
 
-    def _own(self, spec: NetworkSpec, forward: ForwardSpec) -> ForwardFacts:
+    def _own(self, spec: NetworkSpec, forward: ForwardSpec, asked: ForwardSpec) -> ForwardFacts:
         flows = flowtable.of_forward(forward.number)
         elements = _elements_of(spec, forward)
         there = _looked_up([e for e in elements if e.name in DOORS])
         others = [e for e in there if e not in elements]
-        near, far = self._service(spec, forward)
+        near, far = self._service(spec, asked)
         return ForwardFacts(
-            listener=self._is_taken(forward),
+            listener=self._is_taken(asked),
             missing=_missing([e for e in elements if e.name not in _COUNTERS]),
             other=":".join(str(part) for part in others[0].value) if others else "",
             open_now=len(flows),
@@ -201,6 +204,15 @@ def _judged(chain: BaseChain, new: Packet) -> chains.Judged:
     if there.drops or back.passes:
         return there
     return back if back.drops or there.passes else there
+
+
+def _one_port(forward: ForwardSpec, port: int) -> ForwardSpec:
+    """The forward as far as one of its ports is concerned: the first unless another is asked."""
+    at = port - forward.public_port
+    if forward.ports <= 1 or not 0 <= at < forward.ports:
+        at = 0
+    public_port, target = forward.public_port + at, forward.port + at
+    return replace(forward, public_port=public_port, port=target, ports=1)
 
 
 def _elements_of(spec: NetworkSpec, forward: ForwardSpec) -> list[Element]:

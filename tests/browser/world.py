@@ -93,6 +93,8 @@ def pages(
         "forwards": "/forwards/",
         "forward": f"/forwards/{forward.uuid}/",
         "forward-new": "/forwards/new/",
+        "forward-why": f"/forwards/{forward.uuid}/why/",
+        "outside-why": f"/reservations/{forward.reservation.uuid}/why/",
         "forward-delete": f"/forwards/{forward.uuid}/delete/",
         "images": "/images/",
         "activity": "/activity/",

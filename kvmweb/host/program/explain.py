@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from kvmweb.core.errors import Invalid
 from kvmweb.host.config import HostConfig
 from kvmweb.host.program.questions import explained
-from networks.host.case import Case, forward_case, outbound_case
-from networks.host.explain import Step, first_broken
+from networks.host.case import forward_case, outbound_case
+from networks.host.explain import Case, Step, first_broken
 from networks.host.tasks import spec_store
 
 _MARKS = {"ok": "✓", "broken": "✗", "unknown": "?"}

@@ -10,8 +10,8 @@ import msgspec
 from kvmweb.core.errors import Invalid, KvmwebError
 from kvmweb.host.answering import Answers
 from kvmweb.host.config import HostConfig
-from networks.host.case import Case, explain
-from networks.host.explain import Step
+from networks.host.case import explain
+from networks.host.explain import Case, Step
 from networks.host.facts import Looker
 from networks.host.tasks import spec_store
 from vms.host.drivers.domains import Domains

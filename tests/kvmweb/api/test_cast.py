@@ -42,6 +42,8 @@ EVERYBODY = (200, 200, 200, 200, 401)
 OPERATORS = (404, 404, 404, 200, 401)
 READ = (200, 200, 404, 200, 401)
 CHANGE = (202, 403, 404, 202, 401)
+# No host listens here: who may ask is told that it does not answer.
+ASK = (504, 504, 404, 504, 401)
 # What a body names and a stranger cannot see is wrong input, not a missing page.
 ADD = (202, 403, 400, 202, 401)
 MAKE = (201, 403, 400, 201, 401)
@@ -123,6 +125,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "post reservation-list": (ADD, lambda w: {"name": "r2", "network": w.uuid("network")}),
     "get reservation-detail": (READ, nothing),
     "patch reservation-detail": (CHANGE, lambda _: {"address": "10.60.0.77"}),
+    "get reservation-explain": (ASK, nothing),
     "delete reservation-detail": ((409, 403, 404, 409, 401), nothing),
     "get peering-list": (EVERYBODY, nothing),
     "post peering-list": (
@@ -139,6 +142,9 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
         lambda w: {"forwards": [{"vm": w.uuid("vm"), "target_port": port} for port in (80, 81)]},
     ),
     "get forward-detail": (READ, nothing),
+    "get forward-explain": (ASK, nothing),
+    # It says first which parameters are missing.
+    "get forward-explain-port": ((400, 400, 400, 400, 401), nothing),
     "patch forward-detail": (CHANGE, lambda _: {"target_port": 2222}),
     "delete forward-detail": (CHANGE, nothing),
     "post forward-pause": (CHANGE, nothing),
@@ -168,6 +174,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
         lambda w: {"name": "v2", "network": w.uuid("network"), "image": w.uuid("image")},
     ),
     "get vm-detail": (READ, nothing),
+    "get vm-explain": (ASK, nothing),
     "patch vm-detail": (CHANGE, lambda _: {"memory_mib": 1024}),
     "delete vm-detail": (CHANGE, nothing),
     "post vm-start": (CHANGE, nothing),

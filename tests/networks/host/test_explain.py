@@ -14,7 +14,7 @@ import pytest
 
 from kvmweb.host.store import SpecStore
 from networks.host.drivers.dhcp import Dhcp
-from networks.host.explain import Step, first_broken
+from networks.host.explain import Case, Step, first_broken
 from networks.host.facts import Looker
 from networks.host.spec import EgressSpec, ForwardSpec, NetworkSpec
 from tests.netns import Namespace, eventually, veth
@@ -56,7 +56,9 @@ class World:
         """The steps of the forward as the host tells them now."""
         looker = self._looker(vm)
         return self.host.call(
-            lambda: looker.forward(self.spec, self.reservation, one or self.forward, source)
+            lambda: looker.forward(
+                self.spec, self.reservation, one or self.forward, Case(network="", source=source)
+            )
         )
 
     def why_not_out(self, spec: NetworkSpec | None = None) -> tuple[Step, ...]:
@@ -366,6 +368,30 @@ def test_a_service_of_the_host_is_named(world: World) -> None:
     assert list(outcome.attention) == [taken.id]
     assert broken(world.why(one=taken)) == "listener"
     world.host.close_servers()
+    world.apply()
+
+
+def test_every_port_of_a_range_and_a_whole_address_are_told(world: World) -> None:
+    shifted = replace(forward(1, 4, world.reservation, public_port=9000), ports=3)
+    kept = replace(forward(1, 5, world.reservation, public_port=78, port=78), ports=5)
+    whole = replace(
+        forward(1, 6, world.reservation, public_port=0, port=0),
+        protocol="all",
+        public_address=SECOND_PUBLIC,
+    )
+    spec = with_forwards(world.spec, world.forward, shifted, kept, whole)
+    world.apply(spec)
+    looker = Looker(paths=world.lab.paths, resolv_files=(world.lab.resolv,))
+
+    def at(one: ForwardSpec, port: int) -> str:
+        case = Case(network="", public_port=port)
+        return broken(world.host.call(lambda: looker.forward(spec, world.reservation, one, case)))
+
+    assert (at(shifted, 9000), at(shifted, 9001)) == ("", "service")
+    assert (at(kept, 80), at(kept, 81)) == ("", "service")
+    assert at(whole, 0) == ""
+    world.host.run("nft", f"delete element inet kvmweb whole4 {{ {SECOND_PUBLIC} }}")
+    assert at(whole, 0) == "dnat"
     world.apply()
 
 

@@ -1,0 +1,91 @@
+"""Why something is (not) reachable. The page is there at once; what the host says comes into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from kvmweb.core.access import get_for
+from kvmweb.core.errors import Invalid
+from kvmweb.hosts.ask import HostCannotSay, HostSilent
+from kvmweb.ui.requests import may_write, user_of
+from networks.models import Forward, Reservation
+from networks.why import Explanation, why_forward, why_not_out
+
+Ask = Callable[[], Explanation]
+
+
+@require_safe
+def forward(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return render(request, "why/forward.html", _forward_context(request, uuid))
+
+
+@require_safe
+def forward_now(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """What the host says: a part of the page above, or a page where there is no script."""
+    context = _forward_context(request, uuid)
+    wanted = {"source": context["source"], "protocol": context["protocol"]}
+    found = context["forward"]
+    return _answered(request, context, lambda: why_forward(user_of(request), found, **wanted))
+
+
+@require_safe
+def outside(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return render(request, "why/outside.html", _outside_context(request, uuid))
+
+
+@require_safe
+def outside_now(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    context = _outside_context(request, uuid)
+    found = context["reservation"]
+    return _answered(request, context, lambda: why_not_out(user_of(request), found))
+
+
+def _answered(request: HttpRequest, context: dict[str, Any], ask: Ask) -> HttpResponse:
+    """A host that does not answer is news for the page, not an error of it."""
+    try:
+        context["explanation"] = ask()
+    except (HostSilent, HostCannotSay, Invalid) as error:
+        context["error"] = error
+    whole = not getattr(request, "htmx", False)
+    return render(request, "why/now.html" if whole else "why/_now.html", context)
+
+
+def _forward_context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
+    get_for(user_of(request), Forward, uuid)
+    found = Forward.objects.visible_to(user_of(request)).for_display().get(uuid=uuid)
+    context = _context(request, found.reservation)
+    return context | {
+        "forward": found,
+        "source": _source(request),
+        "protocol": request.GET.get("protocol", ""),
+        "own_address": request.META.get("REMOTE_ADDR", ""),
+        "now": "forward-why-now",
+        "subject": found,
+    }
+
+
+def _source(request: HttpRequest) -> str:
+    return request.GET.get("source", "").strip()
+
+
+def _outside_context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
+    found = get_for(user_of(request), Reservation, uuid)
+    context = _context(request, found)
+    return context | {"now": "reservation-why-now", "subject": found}
+
+
+def _context(request: HttpRequest, reservation: Reservation) -> dict[str, Any]:
+    nic = getattr(reservation, "nic", None)
+    return {
+        "reservation": reservation,
+        "vm": nic.vm if nic else None,
+        "network": reservation.network,
+        "may_write": may_write(request, reservation.network.project_id),
+        "query": request.GET.urlencode(),
+    }

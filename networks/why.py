@@ -1,0 +1,139 @@
+"""Why a forward, or the outside for a guest, is (not) reachable: what the rows know, then the host.
+
+The host is asked now (`kvmweb.hosts.ask`); nothing is written. What a host says of the rules of its
+other firewalls is for operators; everybody learns which chain it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from ipaddress import AddressValueError, IPv4Address
+
+import msgspec
+
+from kvmweb.core.access import User, is_operator
+from kvmweb.core.errors import Invalid
+from kvmweb.hosts.ask import ask
+from networks.host.explain import Case, Step, first_broken
+from networks.models import Forward, Network, Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Steps in the packet's order."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def broken(self) -> Step | None:
+        """The first step that keeps it from working."""
+        return first_broken(self.steps)
+
+    @property
+    def reachable(self) -> bool | None:
+        """None when nothing broken was found and yet not everything could be told."""
+        if self.broken is not None:
+            return False
+        return None if any(step.verdict == "unknown" for step in self.steps) else True
+
+    @property
+    def way(self) -> tuple[Step, ...]:
+        """The steps down to the first that is broken."""
+        if self.broken is None:
+            return self.steps
+        return self.steps[: self.steps.index(self.broken) + 1]
+
+    @property
+    def beyond(self) -> tuple[Step, ...]:
+        """The rest, which may be broken only because of it."""
+        return self.steps[len(self.way) :]
+
+
+def why_forward(
+    user: User, forward: Forward, *, source: str = "", protocol: str = ""
+) -> Explanation:
+    """For one protocol of the forward: the first one unless another is named."""
+    if protocol and protocol not in forward.protocols:
+        words = " or ".join(forward.protocols)
+        raise Invalid(f"This forward is for {words}.", field="protocol")
+    if source:
+        _refuse_no_address(source)
+    known = (*_told(forward.network), *_paused(forward))
+    case = Case(
+        network=str(forward.network.uuid),
+        forward=str(forward.uuid),
+        protocol=protocol or forward.protocols[0],
+        source=source,
+    )
+    return _explanation(user, forward.network, known, case)
+
+
+def why_not_out(user: User, reservation: Reservation) -> Explanation:
+    """For the guest of a reservation."""
+    network = reservation.network
+    case = Case(network=str(network.uuid), reservation=str(reservation.uuid))
+    return _explanation(user, network, tuple(_told(network)), case)
+
+
+def _explanation(user: User, network: Network, known: tuple[Step, ...], case: Case) -> Explanation:
+    """What the rows know to be broken needs no host, which could only repeat it."""
+    if first_broken(known) is not None:
+        return Explanation(known)
+    said = msgspec.convert(ask(network.host, "explain", asdict(case)), tuple[Step, ...])
+    if not is_operator(user):
+        said = tuple(replace(step, detail="") for step in said)
+    return Explanation((*known, *said))
+
+
+def _refuse_no_address(source: str) -> None:
+    try:
+        IPv4Address(source)
+    except AddressValueError as error:
+        raise Invalid(f"“{source}” is not an IPv4 address.", field="source") from error
+
+
+def _told(network: Network) -> Iterator[Step]:
+    title = "The host has what was asked for"
+    job = network.job
+    if not network.is_applied and job is not None and job.has_failed:
+        yield Step(
+            key="told",
+            title=title,
+            verdict="broken",
+            found=f"The last change of network {network} failed: {job.message}",
+            wanted="The newest change on the host.",
+            remedy=job.remedy or "Press Repair.",
+            mend="repair",
+        )
+    elif not network.is_applied:
+        yield Step(
+            key="told",
+            title=title,
+            verdict="unknown",
+            found="A change is on its way to the host; what follows is from before it.",
+        )
+    else:
+        yield Step(key="told", title=title, verdict="ok", found="The newest change is there.")
+
+
+def _paused(forward: Forward) -> Iterator[Step]:
+    if forward.paused:
+        yield Step(
+            key="paused",
+            title="The forward is not paused",
+            verdict="broken",
+            found="It is paused: its port is kept, and nobody gets in.",
+            wanted="A forward that is not paused.",
+            remedy="Resume it.",
+            mend="resume",
+        )
+    elif forward.problem:
+        yield Step(
+            key="refused",
+            title="The host took the forward",
+            verdict="broken",
+            found=forward.problem,
+            wanted="A forward that the host could set up.",
+            remedy="Choose another public port, or remove what stands in its way.",
+        )
