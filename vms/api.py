@@ -17,9 +17,12 @@ from kvmweb.api.fields import Body, Filters, Nothing, PortField, Shown, StateFie
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of, user_of
+from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict
 from kvmweb.jobs.api import JobWithSteps, started
+from networks.api.flows import ended, ends_flows, listing, lists_flows
 from networks.api.why import explains, shown
+from networks.flows import Of, of_guest
 from networks.models import Forward, Network
 from networks.why import why_not_out
 from vms import actions
@@ -264,6 +267,19 @@ class Vms(Resource):
         self.body(Nothing)
         return started(self, actions.check_vm(actor_of(request), uuid))
 
+    @lists_flows
+    @action(detail=True)
+    def flows(self, request: Request, uuid: UUID) -> Response:
+        """The connections of a VM, as they are now."""
+        return listing(request, _flows_of(self.displayed(uuid)))
+
+    @ends_flows
+    @flows.mapping.delete
+    def end_flows(self, request: Request, uuid: UUID) -> Response:
+        """End the connections of a VM, or one of them."""
+        get_for(user_of(request), Vm, uuid, write=True)
+        return ended(request, _flows_of(self.displayed(uuid)))
+
     @explains
     @action(detail=True)
     def explain(self, request: Request, uuid: UUID) -> Response:
@@ -281,3 +297,9 @@ class Vms(Resource):
         self.body(Nothing)
         actions.repair_vm(actor_of(request), uuid)
         return self.accepted(self.displayed(uuid))
+
+
+def _flows_of(vm: Vm) -> Of:
+    if not vm.reservations:
+        raise Conflict("This VM has no NIC.", code="no_nic")
+    return of_guest(vm, Vm.kind, vm.reservations)

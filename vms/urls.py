@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from vms.views import new, vms
+from vms.views import flows, new, vms
 
 urlpatterns = [
     path("vms/", vms.vms, name="vms"),
@@ -11,6 +11,9 @@ urlpatterns = [
     path("vms/<uuid:uuid>/activity/", vms.activity, name="vm-activity"),
     path("vms/<uuid:uuid>/settings/", vms.settings, name="vm-settings"),
     path("vms/<uuid:uuid>/power/", vms.power, name="vm-power"),
+    path("vms/<uuid:uuid>/flows/", flows.flows, name="vm-flows"),
+    path("vms/<uuid:uuid>/flows/now/", flows.now, name="vm-flows-now"),
+    path("vms/<uuid:uuid>/flows/end/", flows.end, name="vm-flows-end"),
     path("vms/<uuid:uuid>/check/", vms.check, name="vm-check"),
     path("vms/<uuid:uuid>/repair/", vms.repair, name="vm-repair"),
     path("vms/<uuid:uuid>/delete/", vms.delete, name="vm-delete"),

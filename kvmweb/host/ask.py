@@ -1,7 +1,8 @@
 """Questions to a process of this host that is already running, over a unix socket of root's.
 
 The network worker alone holds the firewall, so a command asks it instead of doing the same beside
-it. One line of text asks, one JSON text answers, then the connection ends.
+it. One line of text asks (a name, and perhaps what it is about), one JSON text answers, then the
+connection ends.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _LONGEST_QUESTION = 4096
 class Answering:
     """Answers named questions in threads of its own while the context lasts."""
 
-    def __init__(self, path: Path, answers: Mapping[str, Callable[[], object]]) -> None:
+    def __init__(self, path: Path, answers: Mapping[str, Callable[..., object]]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         self._path = path
@@ -72,7 +73,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 
 
 def _handler(
-    answers: Mapping[str, Callable[[], object]],
+    answers: Mapping[str, Callable[..., object]],
 ) -> type[socketserver.StreamRequestHandler]:
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -82,11 +83,12 @@ def _handler(
     return Handler
 
 
-def _reply(answers: Mapping[str, Callable[[], object]], question: str) -> dict[str, object]:
-    if question not in answers:
-        return {"error": f"unknown question {question!r}"}
+def _reply(answers: Mapping[str, Callable[..., object]], question: str) -> dict[str, object]:
+    name, space, argument = question.partition(" ")
+    if name not in answers:
+        return {"error": f"unknown question {name!r}"}
     try:
-        return {"answer": answers[question]()}
+        return {"answer": answers[name](argument) if space else answers[name]()}
     except Exception as error:
         log.exception("question_failed question=%s", question)
         return {"error": f"{type(error).__name__}: {error}"}

@@ -17,12 +17,15 @@ from kvmweb.api.fields import Body, Filters, Nothing, PortField
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of, user_of
+from kvmweb.core.access import get_for
 from kvmweb.core.errors import Invalid, KvmwebError, NotFound
 from networks import actions, expiry
 from networks.admission import LARGEST_LIMIT, MOST_SOURCES
+from networks.api.flows import ended, ends_flows, listing, lists_flows
 from networks.api.parts import PartShown
 from networks.api.usage import ForwardUsageShown
 from networks.api.why import Trying, TryingPort, explains_forward, explains_port, query, shown
+from networks.flows import of_forward
 from networks.models import (
     Forward,
     ForwardQuerySet,
@@ -253,3 +256,16 @@ class Forwards(Resource):
         if found is None:
             raise NotFound("None of your forwards uses this port of this address.")
         return found
+
+    @lists_flows
+    @action(detail=True)
+    def flows(self, request: Request, uuid: UUID) -> Response:
+        """The connections through a forward, as they are now."""
+        return listing(request, of_forward(self.displayed(uuid)))
+
+    @ends_flows
+    @flows.mapping.delete
+    def end_flows(self, request: Request, uuid: UUID) -> Response:
+        """End the connections through a forward, or one of them."""
+        get_for(user_of(request), Forward, uuid, write=True)
+        return ended(request, of_forward(self.displayed(uuid)))

@@ -13,14 +13,17 @@ from rest_framework.response import Response
 from kvmweb.api.fields import Body, Filters, Nothing, Shown, StateField
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
-from kvmweb.api.views import actor_of
+from kvmweb.api.views import actor_of, user_of
+from kvmweb.core.access import get_for
 from kvmweb.jobs.api import JobWithSteps, started
 from networks import actions
 from networks.api.firewall import AppliedRuleSets
+from networks.api.flows import ended, ends_flows, listing, lists_flows
 from networks.api.ipv6 import Ipv6Body, Ipv6Shown
 from networks.api.leases import LeaseRoutes
 from networks.api.services import ServiceRoutes
 from networks.api.usage import NetworkUsageShown
+from networks.flows import of_network
 from networks.models import EgressRule, Ipv6, Network
 
 
@@ -172,3 +175,16 @@ class Networks(ServiceRoutes, LeaseRoutes):
         """Open all guests of a routed network to these rule sets, beside each guest's own."""
         wanted = self.body(AppliedRuleSets)
         return self.accepted(actions.apply_to_network(actor_of(request), uuid, **wanted))
+
+    @lists_flows
+    @action(detail=True)
+    def flows(self, request: Request, uuid: UUID) -> Response:
+        """The connections of a network's guests, as they are now."""
+        return listing(request, of_network(self.displayed(uuid)))
+
+    @ends_flows
+    @flows.mapping.delete
+    def end_flows(self, request: Request, uuid: UUID) -> Response:
+        """End the connections of a network's guests, or one of them."""
+        get_for(user_of(request), Network, uuid, write=True)
+        return ended(request, of_network(self.displayed(uuid)))

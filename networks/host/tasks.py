@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from kvmweb.core.hearing import keep_hearing
 from kvmweb.host.app import make_app, run_worker
 from kvmweb.host.ask import Answering
@@ -24,6 +26,7 @@ from kvmweb.host.pulse import give_pulse
 from kvmweb.host.store import SpecStore
 from kvmweb.host.work import Reconciler, Work, add_apply_task
 from networks.host.drift import DriftNews
+from networks.host.flows import Scope, ended
 from networks.host.mend import add_mend_task
 from networks.host.reconcile import NetworkReconciler
 from networks.host.spec import NetworkSpec
@@ -33,6 +36,7 @@ log = logging.getLogger(__name__)
 
 KIND = "network"
 TASK = "networks.apply"
+END_FLOWS = "end_flows"
 R = TypeVar("R", bound=Reconciler[NetworkSpec])
 
 
@@ -99,12 +103,18 @@ def serve(
         store.prune()
         reconciler = make()
         restore(store, reconciler)
-        answers = {
+        answers: dict[str, Callable[..., object]] = {
             "restore": lambda: restore(store, reconciler),
             "check": lambda: plans_of(KIND, store.present() + store.absent(), reconciler),
+            END_FLOWS: lambda text: _end_flows(store, text),
         }
         with beside(reconciler), Answering(socket_file(config.paths), answers):
             return _work(config, store, reconciler)
+
+
+def _end_flows(store: SpecStore[NetworkSpec], text: str) -> int:
+    scope = msgspec.json.decode(text, type=Scope)
+    return ended(store.get(scope.network), scope)
 
 
 def outbox(config: HostConfig) -> Outbox:

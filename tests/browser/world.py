@@ -93,6 +93,7 @@ def pages(
         "forwards": "/forwards/",
         "forward": f"/forwards/{forward.uuid}/",
         "forward-new": "/forwards/new/",
+        "forward-flows": f"/forwards/{forward.uuid}/flows/",
         "forward-why": f"/forwards/{forward.uuid}/why/",
         "outside-why": f"/reservations/{forward.reservation.uuid}/why/",
         "forward-delete": f"/forwards/{forward.uuid}/delete/",

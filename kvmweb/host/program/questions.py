@@ -1,24 +1,30 @@
-"""What this host answers to the panel, by the name of the question. Everything here only reads."""
+"""What this host answers to the panel, by the name of the question. Everything here only
+reads; what has to be written is passed on to the worker that may."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from kvmweb.core.errors import Invalid, KvmwebError
+from kvmweb.core.errors import HostBusy, Invalid, KvmwebError
 from kvmweb.host.answering import Answers
+from kvmweb.host.ask import ask
 from kvmweb.host.config import HostConfig
 from networks.host.case import explain
 from networks.host.explain import Case, Step
 from networks.host.facts import Looker
-from networks.host.tasks import spec_store
+from networks.host.flows import Listing, Scope, listed
+from networks.host.tasks import END_FLOWS, socket_file, spec_store
 from vms.host.drivers.domains import Domains
 from vms.host.observe import Observer
 from vms.host.tasks import spec_store as vm_store
 
 _LIBVIRT_SECONDS = 2.0
+_WORKER_SECONDS = 5.0
+
+A = TypeVar("A")
 
 
 def answers(config: HostConfig) -> Answers:
@@ -26,6 +32,8 @@ def answers(config: HostConfig) -> Answers:
     return {
         "hello": lambda _: {"name": config.name, "at": time.time()},
         "explain": lambda body: explained(config, _as(Case, body)),
+        "flows": lambda body: _flows(config, _as(Scope, body)),
+        "end_flows": lambda body: _end_flows(config, _as(Scope, body)),
     }
 
 
@@ -56,7 +64,25 @@ def _vm_state(config: HostConfig, port: str) -> str | None:
     return seen.get(vm.subject, "off")
 
 
-def _as(kind: type[Case], body: dict[str, Any]) -> Case:
+def _flows(config: HostConfig, scope: Scope) -> Listing:
+    return listed(spec_store(config.paths).get(scope.network), scope)
+
+
+def _end_flows(config: HostConfig, scope: Scope) -> int:
+    """A write, so the network worker does it."""
+    question = f"{END_FLOWS} {msgspec.json.encode(scope).decode()}"
+    try:
+        ended = ask(socket_file(config.paths), question, seconds=_WORKER_SECONDS)
+    except (OSError, RuntimeError) as error:
+        raise HostBusy(f"The network worker could not end them: {error}.") from error
+    if ended is None:
+        raise HostBusy(
+            "The network worker of the host does not run.", remedy="Start it, then try again."
+        )
+    return int(ended)
+
+
+def _as(kind: type[A], body: dict[str, Any]) -> A:
     try:
         return msgspec.convert(body, kind)
     except msgspec.ValidationError as error:

@@ -15,17 +15,20 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from networks.host.drivers.netlink import (
+    ALREADY_GONE,
     NETLINK_NETFILTER,
     Interrupted,
+    KernelRefused,
     NetlinkSocket,
     attribute,
     attributes,
     nested,
 )
 
-_GET = 1 << 8 | 1
+_GET, _DELETE = 1 << 8 | 1, 1 << 8 | 2
 _ORIGINAL, _REPLY, _STATUS, _PROTOINFO, _TIMEOUT, _MARK = 1, 2, 3, 4, 7, 8
-_COUNTERS_ORIGINAL, _COUNTERS_REPLY, _ID, _TIMESTAMP, _MARK_MASK, _FILTER = 9, 10, 12, 20, 21, 25
+_COUNTERS_ORIGINAL, _COUNTERS_REPLY, _ID, _ZONE = 9, 10, 12, 18
+_TIMESTAMP, _MARK_MASK, _FILTER = 20, 21, 25
 _IP, _PROTOCOL = 1, 2
 _SOURCE, _DESTINATION = 1, 2
 _NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
@@ -108,6 +111,25 @@ def of_subnet(subnet: str, numbers: Iterable[int]) -> list[bytes]:
     ]
 
 
+def end(found: Iterable[bytes]) -> int:
+    """End raw connections; returns how many were still there."""
+    ended = 0
+    with NetlinkSocket(NETLINK_NETFILTER) as connection:
+        for payload in found:
+            try:
+                connection.request(_DELETE, _general() + _named(payload))
+                ended += 1
+            except KernelRefused as error:
+                if error.errno != ALREADY_GONE:
+                    raise
+    return ended
+
+
+def identity(payload: bytes) -> str:
+    """What names a raw connection while it lasts (`Flow.id`)."""
+    return _identity(payload).hex()
+
+
 def decoded(payload: bytes, now: float | None = None) -> Flow | None:
     """A connection in words; None for what is not IPv4."""
     found = dict(attributes(payload, 4))
@@ -171,6 +193,13 @@ def _from(tuple_kind: int, side: int, address: str) -> bytes:
         attribute(_FILTER_ORIGINAL, struct.pack("=I", flags[0])),
         attribute(_FILTER_REPLY, struct.pack("=I", flags[1])),
     )
+
+
+def _named(payload: bytes) -> bytes:
+    """The attributes that name a connection to the kernel."""
+    found = dict(attributes(payload, 4))
+    kept = [nested(_ORIGINAL, found[_ORIGINAL])]
+    return b"".join(kept + [attribute(kind, found[kind]) for kind in (_ID, _ZONE) if kind in found])
 
 
 def _identity(payload: bytes) -> bytes:

@@ -113,6 +113,8 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "get network-list": (EVERYBODY, nothing),
     "post network-list": (ADD, lambda w: {"name": "n2", "project": str(w.project.uuid)}),
     "get network-detail": (READ, nothing),
+    "get network-flows": (ASK, nothing),
+    "delete network-flows": ((504, 403, 404, 504, 401), nothing),
     "patch network-detail": (CHANGE, lambda _: {"name": "office"}),
     # It is in use: who may delete it is told so.
     "delete network-detail": ((409, 403, 404, 409, 401), nothing),
@@ -142,6 +144,8 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
         lambda w: {"forwards": [{"vm": w.uuid("vm"), "target_port": port} for port in (80, 81)]},
     ),
     "get forward-detail": (READ, nothing),
+    "get forward-flows": (ASK, nothing),
+    "delete forward-flows": ((504, 403, 404, 504, 401), nothing),
     "get forward-explain": (ASK, nothing),
     # It says first which parameters are missing.
     "get forward-explain-port": ((400, 400, 400, 400, 401), nothing),
@@ -174,6 +178,8 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
         lambda w: {"name": "v2", "network": w.uuid("network"), "image": w.uuid("image")},
     ),
     "get vm-detail": (READ, nothing),
+    "get vm-flows": (ASK, nothing),
+    "delete vm-flows": ((504, 403, 404, 504, 401), nothing),
     "get vm-explain": (ASK, nothing),
     "patch vm-detail": (CHANGE, lambda _: {"memory_mib": 1024}),
     "delete vm-detail": (CHANGE, nothing),

@@ -1,0 +1,135 @@
+"""The live translation table of a forward, a guest or a network; and ending what is in it.
+
+Listing only reads. Ending is a write and so the network worker's, in a thread beside its owner's:
+no rule is touched, and no apply waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
+
+from kvmweb.core.errors import Conflict
+from networks.host.drivers import flowtable
+from networks.host.drivers.flows import Flows
+from networks.host.drivers.flowtable import Flow
+from networks.host.ops import EndFlows
+from networks.host.spec import NetworkSpec
+
+MOST = 500
+_SEARCHED = 20_000
+
+Direction = Literal["in", "out"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Whose connections: of a forward, of guests (reservations), or of a whole network. `flow`
+    is one of them; `search` is part of an address, a port, a protocol or a state."""
+
+    network: str
+    forward: str = ""
+    reservations: tuple[str, ...] = ()
+    search: str = ""
+    limit: int = 100
+    flow: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownFlow:
+    """A connection, and by which forward it came in, if by one."""
+
+    direction: Direction
+    forward: str
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """`total` is how many there are, `searched` how many of them were looked at."""
+
+    total: int
+    searched: int
+    flows: tuple[ShownFlow, ...]
+
+
+def listed(spec: NetworkSpec | None, scope: Scope) -> Listing:
+    """What there is, the first `limit` that match."""
+    if spec is None:
+        return Listing(total=0, searched=0, flows=())
+    found = _raw(spec, scope)
+    shown: list[ShownFlow] = []
+    searched, limit = 0, min(scope.limit, MOST)
+    for flow in _decoded(found):
+        searched += 1
+        if _matches(flow, scope.search):
+            shown.append(_shown(spec, flow))
+        if len(shown) >= limit:
+            break
+    return Listing(total=len(found), searched=searched, flows=tuple(shown))
+
+
+def ended(spec: NetworkSpec | None, scope: Scope) -> int:
+    """End them all, or the one that `flow` names; returns how many."""
+    if spec is None:
+        return 0
+    found = _raw(spec, scope)
+    if scope.flow:
+        return flowtable.end(each for each in found if flowtable.identity(each) == scope.flow)
+    if not scope.forward:
+        return flowtable.end(found)
+    flows = Flows()
+    try:
+        flows.end(EndFlows(numbers=frozenset({_number(spec, scope.forward)})))
+    finally:
+        flows.close()
+    return len(found)
+
+
+def _raw(spec: NetworkSpec, scope: Scope) -> list[bytes]:
+    if scope.forward:
+        return flowtable.of_forward(_number(spec, scope.forward))
+    if scope.reservations:
+        wanted = set(scope.reservations)
+        guests = [each.address for each in spec.reservations if each.id in wanted]
+        return [raw for address in guests for raw in flowtable.of_guest(address)]
+    return flowtable.of_subnet(spec.subnet, {each.number for each in spec.forwards})
+
+
+def _number(spec: NetworkSpec, wanted: str) -> int:
+    for forward in spec.forwards:
+        if forward.id == wanted:
+            return forward.number
+    raise Conflict(
+        "The host has not been told of this forward, or it is paused.",
+        code="forward_not_there",
+        remedy="A forward that is not on the host has no connections.",
+    )
+
+
+def _decoded(found: list[bytes]) -> Iterator[Flow]:
+    """Decoding is what costs, so no more is done than somebody can look at."""
+    for payload in found[:_SEARCHED]:
+        flow = flowtable.decoded(payload)
+        if flow is not None:
+            yield flow
+
+
+def _matches(flow: Flow, search: str) -> bool:
+    word = search.strip().lower()
+    if not word:
+        return True
+    if word.isdecimal():
+        ports = (flow.source_port, flow.destination_port, flow.answers_port)
+        return int(word) in ports
+    texts = (flow.protocol, flow.state, flow.source, flow.destination, flow.answers, flow.seen_as)
+    return any(word in text for text in texts)
+
+
+def _shown(spec: NetworkSpec, flow: Flow) -> ShownFlow:
+    numbers = (each.id for each in spec.forwards if each.number == flow.number)
+    by = next(numbers, "") if flow.number else ""
+    out = not by and IPv4Address(flow.source) in IPv4Network(spec.subnet)
+    return ShownFlow(direction="out" if out else "in", forward=by, flow=flow)

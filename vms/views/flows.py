@@ -1,0 +1,38 @@
+"""Live connections of a VM, see `networks.views.flows`."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_POST, require_safe
+
+from kvmweb.core.access import get_for
+from kvmweb.core.errors import Conflict
+from kvmweb.ui.requests import user_of
+from networks.flows import Of, of_guest
+from networks.views.flows import flows_end, flows_now, flows_page
+from vms.models import Vm
+
+
+@require_safe
+def flows(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return flows_page(request, _of(request, uuid))
+
+
+@require_safe
+def now(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return flows_now(request, _of(request, uuid))
+
+
+@require_POST
+def end(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return flows_end(request, _of(request, uuid, write=True))
+
+
+def _of(request: HttpRequest, uuid: UUID, *, write: bool = False) -> Of:
+    get_for(user_of(request), Vm, uuid, write=write)
+    vm = Vm.objects.visible_to(user_of(request)).for_display().get(uuid=uuid)
+    if not vm.reservations:
+        raise Conflict("This VM has no NIC.", code="no_nic")
+    return of_guest(vm, Vm.kind, vm.reservations)
