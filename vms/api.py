@@ -13,6 +13,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kvmweb.api.dry_run import previewed
 from kvmweb.api.fields import Body, Filters, Nothing, PortField, Shown, StateField
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
@@ -215,6 +216,7 @@ class Vms(Resource):
     serializer_class = VmShown
     filterset_class = VmFilter
 
+    @previewed
     @takes(NewVm, VmShown)
     @once
     def create(self, request: Request) -> Response:
@@ -224,11 +226,13 @@ class Vms(Resource):
         wanted = actions.NewVm(**body, forwards=forwards)
         return self.accepted(actions.create_vm(actor_of(request), wanted))
 
+    @previewed
     @takes(VmChange, VmShown)
     def partial_update(self, request: Request, uuid: UUID) -> Response:
         """Resize a VM; a running guest keeps its size until it is next started."""
         return self.accepted(actions.change_vm(actor_of(request), uuid, **self.change(VmChange)))
 
+    @previewed
     @starts(VmShown)
     def destroy(self, request: Request, uuid: UUID) -> Response:
         """Delete a VM with its disks, addresses and forwards."""

@@ -27,6 +27,7 @@ _PROBLEMS = {
 }
 _ALWAYS = ("401", "404", "405", "429", "503")
 _ASKS = "x-asks-host"
+PREVIEWS = "x-previews"
 _WRITES = ("400", "403", "409", "415")
 
 
@@ -69,6 +70,7 @@ def complete(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
     """Add to every operation what holds for all: problems, the job's Location, Idempotency-Key."""
     components = result["components"]
     components["schemas"]["Problem"] = _PROBLEM
+    components["schemas"]["Preview"] = _PREVIEW
     components["responses"] = {f"Problem{code}": _problem(code) for code in _PROBLEMS}
     for methods in result["paths"].values():
         for method, operation in methods.items():
@@ -81,7 +83,11 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
     answers = operation["responses"]
     for code in (*_ALWAYS, *(_WRITES if method != "get" else ("400",))):
         answers.setdefault(code, {"$ref": f"#/components/responses/Problem{code}"})
-    if operation.pop(_ASKS, False):
+    previews = operation.pop(PREVIEWS, False)
+    if previews:
+        operation.setdefault("parameters", []).append(_DRY_RUN)
+        answers["200"] = _PREVIEWED
+    if operation.pop(_ASKS, False) or previews:
         for code in ("502", "504"):
             answers[code] = {"$ref": f"#/components/responses/Problem{code}"}
     operation["responses"] = dict(sorted(answers.items()))
@@ -124,4 +130,53 @@ _KEY = {
     "name": HEADER,
     "description": "The same key within 24 hours gets the first answer; nothing is done twice.",
     "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
+}
+_DRY_RUN = {
+    "in": "query",
+    "name": "dry_run",
+    "description": "Say what it would do on the host, and do nothing.",
+    "schema": {"type": "boolean", "default": False},
+}
+_PREVIEWED = {
+    "description": "With `dry_run`: what it would do. Nothing was done.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Preview"}}},
+}
+_TEXTS = {"type": "array", "items": {"type": "string"}}
+_PLANNED = {
+    "type": "object",
+    "properties": {
+        "sentence": {"type": "string"},
+        "detail": {**_TEXTS, "description": "Elements, files and settings behind it."},
+    },
+    "required": ["sentence", "detail"],
+}
+_PLAN = {
+    "type": "object",
+    "properties": {
+        "kind": {"type": "string", "description": "Of what: network or vm."},
+        "name": {"type": "string"},
+        "steps": {
+            "type": "array",
+            "items": _PLANNED,
+            "description": "Empty: nothing would change on the host.",
+        },
+        "guests": {**_TEXTS, "description": "Names of those it touches."},
+        "refused": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "What the host would leave out, by id, and why.",
+        },
+        "problem": {"type": "string", "description": "Why the host would refuse it; or empty."},
+        "remedy": {"type": "string"},
+    },
+    "required": ["kind", "name", "steps", "guests", "refused", "problem", "remedy"],
+}
+_PREVIEW = {
+    "type": "object",
+    "description": "What a change would do, a plan for each network and VM it is about.",
+    "properties": {
+        "dry_run": {"type": "boolean"},
+        "plans": {"type": "array", "items": _PLAN},
+    },
+    "required": ["dry_run", "plans"],
 }

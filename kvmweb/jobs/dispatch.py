@@ -26,6 +26,7 @@ from kvmweb.host.progress import Step
 from kvmweb.jobs import notify
 from kvmweb.jobs.events import append
 from kvmweb.jobs.models import Job, Status
+from kvmweb.jobs.pretend import note
 from kvmweb.jobs.subjects import Subject, SubjectKind, kind_named, locked
 from kvmweb.projects.actions import Actor
 
@@ -53,6 +54,7 @@ def request(actor: Actor | None, subject: Subject, title: str) -> Job:
     if not _runs(subject):
         ring_after_commit(subject.kind, subject.uuid)
     notify.after_commit(job)
+    note(subject)
     return job
 
 

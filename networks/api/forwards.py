@@ -13,6 +13,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kvmweb.api.dry_run import previewed
 from kvmweb.api.fields import Body, Filters, Nothing, PortField
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
@@ -171,6 +172,7 @@ class Forwards(Resource):
             .prefetch_related("public_address__host")
         )
 
+    @previewed
     @takes(NewForward, ForwardShown)
     @once
     def create(self, request: Request) -> Response:
@@ -194,6 +196,7 @@ class Forwards(Resource):
             raise Invalid("There is no such VM.", field=field, code="no_such_vm")
         return first.uuid
 
+    @previewed
     @takes(ForwardChange, ForwardShown)
     def partial_update(self, request: Request, uuid: UUID) -> Response:
         """Lead a forward elsewhere, change who may use it and how much, or its note.
@@ -203,6 +206,7 @@ class Forwards(Resource):
         change = self.change(ForwardChange)
         return self.accepted(actions.change_forward(actor_of(request), uuid, **change))
 
+    @previewed
     @starts(ForwardShown)
     def destroy(self, request: Request, uuid: UUID) -> Response:
         """Close a public port; its open connections end."""

@@ -10,6 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kvmweb.api.dry_run import previewed
 from kvmweb.api.fields import Body, Filters, Nothing, Shown, StateField
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
@@ -127,18 +128,21 @@ class Networks(ServiceRoutes, LeaseRoutes):
     serializer_class = NetworkShown
     filterset_class = NetworkFilter
 
+    @previewed
     @takes(NewNetwork, NetworkShown)
     @once
     def create(self, request: Request) -> Response:
         """Create a network; its job builds it."""
         return self.accepted(actions.create_network(actor_of(request), **self.body(NewNetwork)))
 
+    @previewed
     @takes(NetworkChange, NetworkShown)
     def partial_update(self, request: Request, uuid: UUID) -> Response:
         """Change a network; only what differs touches its guests."""
         change = self.change(NetworkChange)
         return self.accepted(actions.change_network(actor_of(request), uuid, **change))
 
+    @previewed
     @starts(NetworkShown)
     def destroy(self, request: Request, uuid: UUID) -> Response:
         """Delete a network that no VM uses, with its reservations and forwards."""

@@ -11,6 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kvmweb.api.dry_run import previewed
 from kvmweb.api.fields import Body, Filters
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
@@ -76,6 +77,7 @@ class Reservations(Resource):
     def shown(self, rows: ReservationQuerySet) -> ReservationQuerySet:
         return rows.for_display().select_related("nic__vm")
 
+    @previewed
     @takes(NewReservation, ReservationShown)
     @once
     def create(self, request: Request) -> Response:
@@ -83,12 +85,14 @@ class Reservations(Resource):
         wanted = self.body(NewReservation)
         return self.accepted(actions.add_reservation(actor_of(request), **wanted))
 
+    @previewed
     @takes(ReservationChange, ReservationShown)
     def partial_update(self, request: Request, uuid: UUID) -> Response:
         """Give a reservation another name, address or speed; its forwards follow."""
         change = self.change(ReservationChange)
         return self.accepted(actions.change_reservation(actor_of(request), uuid, **change))
 
+    @previewed
     @starts(ReservationShown)
     def destroy(self, request: Request, uuid: UUID) -> Response:
         """Give up an address that no VM uses, and the forwards that lead to it."""

@@ -90,6 +90,11 @@ class NetworkReconciler:
         """What `apply` would do; nothing is changed."""
         return self._owner.run(lambda: plan(spec, self._kernel().observe(spec)))
 
+    def preview(self, spec: NetworkSpec) -> tuple[tuple[Op, ...], Refusals]:
+        """What `apply` would do and what it would leave out; nothing is changed. Raises
+        `HostError` where the network as a whole could not be."""
+        return self._owner.run(lambda: self._preview(spec))
+
     def restore(self, specs: Iterable[NetworkSpec], report: Report) -> list[Outcome]:
         """Put back everything that is missing of many networks."""
         return [self.apply(spec, report) for spec in specs]
@@ -175,6 +180,13 @@ class NetworkReconciler:
             left = "; ".join(op.sentence for op in ops)
             raise NotConverged(f"The host did not keep what was set. Left to do: {left}.")
         return refused
+
+    def _preview(self, spec: NetworkSpec) -> tuple[tuple[Op, ...], Refusals]:
+        preflight.check_form(spec)
+        check_names(spec)
+        state = self._kernel().observe(spec)
+        refused = self._preflight(spec, state) if spec.present else {}
+        return plan(preflight.without(spec, refused), state), refused
 
     def _round(
         self, spec: NetworkSpec, ops: tuple[Op, ...], report: Report

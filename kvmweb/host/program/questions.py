@@ -4,6 +4,7 @@ reads; what has to be written is passed on to the worker that may."""
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,13 +13,18 @@ from kvmweb.core.errors import HostBusy, Invalid, KvmwebError
 from kvmweb.host.answering import Answers
 from kvmweb.host.ask import ask
 from kvmweb.host.config import HostConfig
+from kvmweb.host.program.networks import network_reconciler
+from kvmweb.host.program.vms import vm_reconciler
 from networks.host.case import explain
 from networks.host.explain import Case, Step
 from networks.host.facts import Looker
 from networks.host.flows import Listing, Scope, listed
+from networks.host.preview import PlannedStep, Preview, network_preview
+from networks.host.spec import NetworkSpec
 from networks.host.tasks import END_FLOWS, socket_file, spec_store
 from vms.host.drivers.domains import Domains
 from vms.host.observe import Observer
+from vms.host.spec import VmSpec
 from vms.host.tasks import spec_store as vm_store
 
 _LIBVIRT_SECONDS = 2.0
@@ -32,6 +38,8 @@ def answers(config: HostConfig) -> Answers:
     return {
         "hello": lambda _: {"name": config.name, "at": time.time()},
         "explain": lambda body: explained(config, _as(Case, body)),
+        "plan network": lambda body: _plan_network(config, _as(NetworkSpec, body)),
+        "plan vm": lambda body: _plan_vm(config, _as(VmSpec, body)),
         "flows": lambda body: _flows(config, _as(Scope, body)),
         "end_flows": lambda body: _end_flows(config, _as(Scope, body)),
     }
@@ -62,6 +70,22 @@ def _vm_state(config: HostConfig, port: str) -> str | None:
     finally:
         domains.close()
     return seen.get(vm.subject, "off")
+
+
+def _plan_network(config: HostConfig, spec: NetworkSpec) -> Preview:
+    """What applying the spec would do: nothing is stored and nothing done."""
+    with closing(network_reconciler(config)) as reconciler:
+        ops, refused = reconciler.preview(spec)
+    before = spec_store(config.paths).get(spec.subject)
+    reasons = {of: refusal.reason for of, refusal in refused.items()}
+    return network_preview(before, spec, ops, reasons)
+
+
+def _plan_vm(config: HostConfig, spec: VmSpec) -> Preview:
+    with vm_reconciler(config) as reconciler:
+        ops = reconciler.check(spec)
+    steps = tuple(PlannedStep(sentence=op.sentence) for op in ops)
+    return Preview(steps=steps, guests=(spec.name,) if steps else ())
 
 
 def _flows(config: HostConfig, scope: Scope) -> Listing:

@@ -1,0 +1,137 @@
+"""Preview: the same change, asked with `dry_run`, tells what it would do and does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+from django.contrib.auth.models import User
+
+from kvmweb.api.models import KeptAnswer
+from kvmweb.hosts.models import Host
+from kvmweb.jobs.models import Job
+from kvmweb.projects.models import AuditEvent
+from networks.models import Forward, Network, PortClaim, Reservation
+from tests.asking import answering
+from tests.kvmweb.api.conftest import Program
+from tests.lab.broker import Broker
+from vms.models import Image, Vm
+
+pytestmark = pytest.mark.db
+
+Heard = list[dict[str, Any]]
+STEP = {"sentence": "Opened TCP 198.51.100.11:8080", "detail": ["+ inet fwd4 { … }"]}
+
+
+@pytest.fixture
+def asked(host: Host, tmp_path: Path, settings: LazySettings) -> Iterator[Heard]:
+    """The host plans STEP for whatever it is shown; the specs it was shown."""
+    broker = Broker(tmp_path)
+    broker.start()
+    settings.REDIS_URL = f"unix://{broker.socket}"
+    specs: Heard = []
+
+    def plan(spec: dict[str, Any]) -> object:
+        specs.append(spec)
+        return {"steps": [STEP], "guests": ["web-1"], "refused": {}}
+
+    with answering(host, broker, {"plan network": plan, "plan vm": plan}):
+        yield specs
+    broker.stop()
+
+
+def everything() -> list[object]:
+    """All that a change could have left behind."""
+    models = (Network, Reservation, Forward, PortClaim, Vm, Job, AuditEvent, KeptAnswer)
+    rows = [list(model._default_manager.order_by("pk").values()) for model in models]
+    return list(rows)
+
+
+Ask = Callable[[Forward, Image], tuple[str, str, dict[str, Any] | None]]
+CHANGES: dict[str, tuple[Ask, int]] = {
+    "a new network": (lambda _f, _i: ("post", "networks/", {"name": "n2"}), 1),
+    "a network's name": (
+        lambda f, _i: ("patch", f"networks/{f.network.uuid}/", {"name": "other"}),
+        1,
+    ),
+    "a new reservation": (
+        lambda f, _i: ("post", "reservations/", {"name": "r", "network": str(f.network.uuid)}),
+        1,
+    ),
+    "a new forward": (
+        lambda f, _i: (
+            "post",
+            "forwards/",
+            {"reservation": str(f.reservation.uuid), "target_port": 80},
+        ),
+        1,
+    ),
+    "another target port": (
+        lambda f, _i: ("patch", f"forwards/{f.uuid}/", {"target_port": 23}),
+        1,
+    ),
+    "the end of a forward": (lambda f, _i: ("delete", f"forwards/{f.uuid}/", None), 1),
+    "a new VM": (
+        lambda f, i: (
+            "post",
+            "vms/",
+            {"name": "v2", "network": str(f.network.uuid), "image": str(i.uuid)},
+        ),
+        2,
+    ),
+    "the end of a VM": (lambda f, _i: ("delete", f"vms/{f.reservation.nic.vm.uuid}/", None), 1),
+}
+
+
+@pytest.mark.parametrize("what", list(CHANGES))
+def test_a_preview_tells_and_does_nothing(
+    alice: User, forward: Forward, image: Image, asked: Heard, what: str
+) -> None:
+    ask, subjects = CHANGES[what]
+    method, path, body = ask(forward, image)
+    alices = Program(alice)
+    before = everything()
+    answer = alices.ask(method, f"{path}?dry_run=true", body, **{"Idempotency-Key": "k"})
+    assert answer.status_code == 200, answer.data
+    assert everything() == before
+    assert len(answer.data["plans"]) == len(asked) >= subjects
+    for plan in answer.data["plans"]:
+        assert (plan["steps"], plan["guests"], plan["problem"]) == ([STEP], ["web-1"], "")
+    real = alices.ask(method, path, body, **{"Idempotency-Key": "k"})
+    assert real.status_code == 202, real.data
+    assert everything() != before
+
+
+def test_the_host_is_shown_what_it_would_be_sent(
+    alice: User, forward: Forward, asked: Heard
+) -> None:
+    body = {"reservation": str(forward.reservation.uuid), "target_port": 80, "public_port": 20080}
+    Program(alice).post("forwards/?dry_run=true", body)
+    (spec,) = asked
+    assert spec["generation"] == forward.network.generation + 1
+    assert [each["public_port"] for each in spec["forwards"]] == [20022, 20080]
+
+
+def test_what_would_be_refused_is_refused(
+    alice: User, bob: User, mallory: User, forward: Forward, asked: Heard
+) -> None:
+    path = f"forwards/{forward.uuid}/?dry_run=true"
+    assert Program(bob).patch(path, {"target_port": 23}).status_code == 403
+    assert Program(mallory).patch(path, {"target_port": 23}).status_code == 404
+    body = {"reservation": str(forward.reservation.uuid), "target_port": 1, "public_port": 20022}
+    taken = Program(alice).post("forwards/?dry_run=true", body)
+    assert (taken.status_code, taken.data["field"]) == (409, "public_port")
+    odd = Program(alice).patch(path.replace("true", "perhaps"), {"target_port": 23})
+    assert (odd.status_code, odd.data["field"]) == (400, "dry_run")
+    assert asked == []
+
+
+def test_a_silent_host_is_a_504_and_nothing_happened(alice: User, forward: Forward) -> None:
+    alices = Program(alice)
+    before = everything()
+    answer = alices.delete(f"forwards/{forward.uuid}/?dry_run=true")
+    assert (answer.status_code, answer.data["code"]) == (504, "host_not_answering")
+    assert everything() == before
