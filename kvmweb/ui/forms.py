@@ -10,6 +10,10 @@ from django.core.exceptions import ValidationError
 
 from kvmweb.core.errors import Conflict, Invalid, KvmwebError
 from kvmweb.core.text import parse_label
+from kvmweb.hosts.ask import HostSilent
+from kvmweb.hosts.preview import PreviewOf, preview
+
+DRY_RUN = "dry_run"
 
 R = TypeVar("R")
 
@@ -17,10 +21,14 @@ R = TypeVar("R")
 class ActionForm(forms.Form):
     """A form whose fields are named as the action's errors name them.
 
-    `status` is the HTTP status of the page that shows the form again.
+    `status` is the HTTP status of the page that shows the form again. Sent with `dry_run`, it tells
+    in `preview` what the action would do, or in `preview_error` why that is not known, and is shown
+    again as if refused: nothing was done.
     """
 
     status = 200
+    preview: list[PreviewOf] | None = None
+    preview_error: KvmwebError | None = None
 
     def submit(self, action: Callable[[dict[str, Any]], R]) -> R | None:
         """What `action` made of the cleaned data; None when the form has to be shown again."""
@@ -28,10 +36,14 @@ class ActionForm(forms.Form):
             self.status = 400
             return None
         try:
-            return action(self.cleaned_data)
+            if self.data.get(DRY_RUN) is None:
+                return action(self.cleaned_data)
+            self.preview = preview(lambda: action(self.cleaned_data))
         except (Invalid, Conflict) as error:
             self.refuse(error)
-            return None
+        except HostSilent as error:
+            self.preview_error = error
+        return None
 
     def done(self, action: Callable[[dict[str, Any]], object]) -> bool:
         """Whether `action` was carried out; if not, the form has to be shown again."""

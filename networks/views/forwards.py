@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from kvmweb.core.access import get_for
 from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.ui.answers import done, form_page, safe_next
+from kvmweb.ui.forms import ActionForm
 from kvmweb.ui.listing import Choice, listing
 from kvmweb.ui.requests import actor_of, current_project, may_write, user_of, writable_ids
 from networks import actions, ports
@@ -172,10 +173,12 @@ def resume(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     get_for(user_of(request), Forward, uuid, write=True)
     found = _found(request, uuid)
-    if request.method == "POST":
-        actions.delete_forward(actor_of(request), uuid)
+    form = ActionForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.done(
+        lambda _: actions.delete_forward(actor_of(request), uuid)
+    ):
         return done(request, f"{found.public_endpoint} is being closed.", "forwards")
-    return render(request, "forwards/delete.html", {"forward": found})
+    return form_page(request, "forwards/delete.html", form, forward=found)
 
 
 def _found(request: HttpRequest, uuid: UUID) -> Forward:

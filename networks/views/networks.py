@@ -14,6 +14,7 @@ from kvmweb.core.errors import KvmwebError
 from kvmweb.hosts.facts import choose_host
 from kvmweb.jobs.steps import fold
 from kvmweb.ui.answers import done, form_page
+from kvmweb.ui.forms import ActionForm
 from kvmweb.ui.listing import listing
 from kvmweb.ui.requests import (
     actor_of,
@@ -124,8 +125,10 @@ def _routed_subnets() -> list[str]:
 @GET_OR_POST
 def delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     found = get_for(user_of(request), Network, uuid, write=True)
-    if request.method == "POST":
-        actions.delete_network(actor_of(request), uuid)
+    form = ActionForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.done(
+        lambda _: actions.delete_network(actor_of(request), uuid)
+    ):
         return done(request, f"Network {found} is being deleted.", "networks")
     parts = {"present": True}
     context = {
@@ -134,7 +137,7 @@ def delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "reservations": found.reservations.filter(nic__isnull=True, **parts).count(),
         "forwards": found.forwards.filter(**parts).count(),
     }
-    return render(request, "networks/delete.html", context)
+    return form_page(request, "networks/delete.html", form, **context)
 
 
 @require_POST

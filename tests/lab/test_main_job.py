@@ -221,3 +221,25 @@ def test_a_second_host_serves_its_own_address(lab: Lab, olga: Client) -> None:
 
     assert endpoint.startswith(f"{lab.h2.address}:")
     assert fetch(lab, endpoint).startswith("Hello from second")
+
+
+def test_a_host_is_asked_and_answers_at_once(lab: Lab, olga: Client) -> None:
+    """Why, flows and a preview, through web, Redis and the host's monitor."""
+    vm = olga.do("vms/", new_vm("asked"))
+    endpoint = endpoint_of(olga, vm)
+    fetch(lab, endpoint)
+    (forward,) = olga.get(f"forwards/?vm={vm['id']}")["results"]
+    told = olga.get(f"forwards/{forward['id']}/explain/?source={INTERNET}")
+    assert (told["broken"], told["reachable"]) == ("", True), told
+    out = olga.get(f"vms/{vm['id']}/explain/")
+    assert out["broken"] == "", out
+    listed = olga.get(f"vms/{vm['id']}/flows/?search=80")
+    assert endpoint in {flow["original_destination"] for flow in listed["flows"]}
+    ended = olga.request("DELETE", f"forwards/{forward['id']}/flows/")
+    assert ended.json()["ended"] >= 1, ended.text
+    plan = olga.request("DELETE", f"forwards/{forward['id']}/?dry_run=true").json()["plans"][0]
+    assert any(endpoint in step["sentence"] for step in plan["steps"]), plan
+    assert plan["guests"] == ["asked"]
+    olga.succeed(olga.post(f"vms/{vm['id']}/force-off/")["job"])
+    off = olga.get(f"forwards/{forward['id']}/explain/")
+    assert off["broken"] == "vm", off

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 from django.contrib.auth.models import User
+from django.test import Client
 
 from kvmweb.api.models import KeptAnswer
 from kvmweb.hosts.models import Host
@@ -103,6 +104,51 @@ def test_a_preview_tells_and_does_nothing(
     real = alices.ask(method, path, body, **{"Idempotency-Key": "k"})
     assert real.status_code == 202, real.data
     assert everything() != before
+
+
+FORMS: dict[str, Callable[[Forward], tuple[str, dict[str, Any]]]] = {
+    "new forward": lambda f: (
+        "/forwards/new/",
+        {"reservation": str(f.reservation.uuid), "target_port": 80, "protocol": "tcp"},
+    ),
+    "end of a forward": lambda f: (f"/forwards/{f.uuid}/delete/", {}),
+    "new network": lambda _f: ("/networks/new/", {"name": "n2", "mode": "nat"}),
+    "new reservation": lambda f: (
+        f"/networks/{f.network.uuid}/reservations/new/",
+        {"name": "printer"},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", list(FORMS))
+def test_a_form_shows_it_before_saving(
+    alice: User, forward: Forward, asked: Heard, client: Client, what: str
+) -> None:
+    client.force_login(alice)
+    path, data = FORMS[what](forward)
+    assert 'name="dry_run"' in client.get(path).content.decode()
+    before = everything()
+    page = client.post(path, data | {"dry_run": "true"})
+    assert page.status_code == 200
+    assert everything() == before
+    text = page.content.decode()
+    assert str(STEP["sentence"]) in text
+    assert "+ inet fwd4" in text
+    assert "Touches web-1." in text
+    assert client.post(path, data).status_code == 302
+    assert everything() != before
+
+
+def test_a_form_that_cannot_be_saved_says_so_in_its_preview(
+    alice: User, forward: Forward, client: Client
+) -> None:
+    client.force_login(alice)
+    data = {"reservation": str(forward.reservation.uuid), "protocol": "tcp", "dry_run": "true"}
+    wrong = client.post("/forwards/new/", data | {"target_port": 80, "public_port": 20022})
+    assert wrong.status_code == 409
+    assert "It cannot be saved as it is." in wrong.content.decode()
+    silent = client.post("/forwards/new/", data | {"target_port": 80})
+    assert "Host not answering" in silent.content.decode()
 
 
 def test_the_host_is_shown_what_it_would_be_sent(
