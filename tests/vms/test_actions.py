@@ -155,7 +155,7 @@ BAD: list[tuple[dict[str, Any], Any, str, str]] = [
     ),
     ({"network": NewNetwork(name="no name")}, Invalid, "network.name", "invalid_name"),
     ({"network": NewNetwork(name="home")}, Conflict, "network.name", "name_taken"),
-    ({"network": NewNetwork(name="n", mode="routed")}, Invalid, "network.mode", "invalid"),
+    ({"network": NewNetwork(name="n", mode="magic")}, Invalid, "network.mode", "invalid"),
     (
         {"forwards": [NewForward(target_port=80)] * (MOST_FORWARDS + 1)},
         Invalid,
