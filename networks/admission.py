@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, ip_network
+from ipaddress import ip_network
 
 from kvmweb.core.errors import Invalid
 
@@ -11,9 +11,9 @@ MOST_SOURCES = 64
 LARGEST_LIMIT = 1_000_000
 
 
-def parse_sources(texts: Iterable[str]) -> list[str]:
-    """IPv4 addresses and networks as networks in CIDR notation, each once."""
-    found = dict.fromkeys(_parse_source(text.strip()) for text in texts if text.strip())
+def parse_sources(texts: Iterable[str], version: int | None = 4) -> list[str]:
+    """Addresses and networks of one family, or of both, as networks in CIDR notation, each once."""
+    found = dict.fromkeys(_parse_source(text.strip(), version) for text in texts if text.strip())
     if len(found) > MOST_SOURCES:
         raise Invalid(
             f"A forward has at most {MOST_SOURCES} allowed sources.",
@@ -23,7 +23,7 @@ def parse_sources(texts: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def _parse_source(text: str) -> str:
+def _parse_source(text: str, version: int | None) -> str:
     try:
         network = ip_network(text, strict=False)
     except ValueError as error:
@@ -32,11 +32,12 @@ def _parse_source(text: str) -> str:
             field="sources",
             remedy="Write them like 198.51.100.7 or 198.51.100.0/24.",
         ) from error
-    if not isinstance(network, IPv4Network):
+    if version is not None and network.version != version:
         raise Invalid(
-            f"{text} is an IPv6 source, and this forward listens on an IPv4 address.",
+            f"{text} is an IPv{network.version} source, and this forward listens on an"
+            f" IPv{version} address.",
             field="sources",
-            remedy="Name the IPv4 addresses people come from.",
+            remedy=f"Name the IPv{version} addresses people come from.",
         )
     if network.prefixlen == 0:
         raise Invalid(f"{text} is everyone.", field="sources", remedy="Leave the list empty.")

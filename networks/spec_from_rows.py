@@ -119,13 +119,12 @@ def _inbound(rule_sets: Iterable[RuleSet]) -> Iterator[InboundSpec]:
         for rule in rule_set.rules.all():
             first, last = rule.span or (0, 0)
             for cidr in rule.admitted:
-                if ":" not in cidr:
-                    yield InboundSpec(
-                        cidr=cidr,
-                        protocol=rule.protocol,  # type: ignore[arg-type]
-                        first_port=first,
-                        last_port=last,
-                    )
+                yield InboundSpec(
+                    cidr=cidr,
+                    protocol=rule.protocol,  # type: ignore[arg-type]
+                    first_port=first,
+                    last_port=last,
+                )
 
 
 def _forwards(network: Network) -> list[ForwardSpec]:

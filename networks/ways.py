@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
+from ipaddress import ip_network
 
 from kvmweb.core.errors import Invalid
 
@@ -71,12 +71,14 @@ def _rule(cidr: str, protocol: str, ports: str) -> Rule:
 
 def _subnet(text: str) -> str:
     try:
-        return str(IPv4Network(text.strip(), strict=True))
-    except (AddressValueError, NetmaskValueError):
-        raise _invalid(f"“{text[:40]}” is not an IPv4 address or subnet.") from None
+        return str(ip_network(text.strip()))
     except ValueError:
-        whole = IPv4Network(text.strip(), strict=False)
-        raise _invalid(f"{text.strip()} is an address inside {whole}.") from None
+        pass
+    try:
+        whole = ip_network(text.strip(), strict=False)
+    except ValueError:
+        raise _invalid(f"“{text[:50]}” is not an IP address or subnet.") from None
+    raise _invalid(f"{text.strip()} is an address inside {whole}.")
 
 
 def _ports(text: str) -> str:

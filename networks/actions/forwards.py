@@ -201,13 +201,8 @@ def change_forward(actor: Actor, uuid: UUID | str, **changes: Unpack[ForwardChan
 def _admit(forward: Forward, changes: Admission) -> None:
     """Take over who may use the forward and how much."""
     if "sources" in changes:
-        forward.sources = parse_sources(changes["sources"])
-        if forward.sources and forward.public_address.is_ipv6:
-            raise Invalid(
-                "A forward on IPv6 lets anyone in: allowed sources are IPv4 networks.",
-                field="sources",
-                remedy="Leave the list empty, or listen on an IPv4 address.",
-            )
+        version = 6 if forward.public_address.is_ipv6 else 4
+        forward.sources = parse_sources(changes["sources"], version)
     if "max_connections" in changes:
         forward.max_connections = parse_limit(changes["max_connections"], "max_connections")
     if "max_rate" in changes:

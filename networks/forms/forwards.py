@@ -31,7 +31,7 @@ class SourcesField(forms.CharField):
 
     def clean(self, value: Any) -> list[str]:
         try:
-            return parse_sources(super().clean(value).replace(",", " ").split())
+            return parse_sources(super().clean(value).replace(",", " ").split(), None)
         except Invalid as error:
             raise ValidationError(f"{error.message} {error.remedy}") from error
 

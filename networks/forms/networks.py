@@ -66,8 +66,8 @@ class SettingsForm(ActionForm):
         required=False,
         widget=forms.Textarea(attrs={"class": "mono", "rows": 4}),
         help_text="One place a line: subnet, then tcp, udp, icmp or any, then ports. Such as "
-        "“198.51.100.0/24 tcp 443” or “0.0.0.0/0 udp 53-123”. Think of the name servers. "
-        "Connections to what is no longer listed end, all others stay.",
+        "“198.51.100.0/24 tcp 443”, “0.0.0.0/0 udp 53-123” or “2001:db8::/32 any”. Think of the "
+        "name servers. Connections to what is no longer listed end, all others stay.",
     )
     guests_apart = forms.BooleanField(
         label="Keep guests from each other",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
 from kvmweb.core.ipv6 import LINK_LOCAL, interface_address
@@ -131,6 +131,8 @@ def _reservation_elements(spec: NetworkSpec, reservation: ReservationSpec) -> li
     if reservation.inbound or spec.inbound:
         rules = spec.inbound + reservation.inbound
         found += inbound_elements(spec.bridge, reservation.address, rules)
+        if spec.ipv6 != "off" and reservation.address6:
+            found += inbound_elements(spec.bridge, reservation.address6, rules)
     if spec.guests_apart:
         found.append(Element("bridge", "apart", (reservation.port,), (), spec.bridge))
     if spec.ipv6 != "off" and reservation.address6:
@@ -202,15 +204,19 @@ def _forward_elements(spec: NetworkSpec, forward: ForwardSpec) -> list[Element]:
     ]
 
 
-def allowed_sources(spec: NetworkSpec, forward: ForwardSpec) -> tuple[IPv4Network, ...]:
+def allowed_sources(
+    spec: NetworkSpec, forward: ForwardSpec
+) -> tuple[IPv4Network | IPv6Network, ...]:
     """Who may use the forward, as its packets show it where they are judged; none means anyone.
 
     Guests of the forward's own network come by the network's public address, but are seen there
     with their own: they may if that address may.
     """
-    allowed = [IPv4Network(source) for source in forward.sources]
-    if spec.source_address and any(IPv4Address(spec.source_address) in each for each in allowed):
-        allowed.append(IPv4Network(spec.subnet))
+    allowed = [ip_network(source) for source in forward.sources]
+    ways = ((spec.source_address, spec.subnet), (spec.source_address6, spec.subnet6))
+    for source, subnet in ways:
+        if source and any(ip_address(source) in each for each in allowed):
+            allowed.append(ip_network(subnet))
     return tuple(allowed)
 
 
@@ -220,6 +226,11 @@ def _source_elements(spec: NetworkSpec, forward: ForwardSpec) -> list[Element]:
         return []
     found = [Element("inet", name, (forward.number,), (), spec.bridge) for name in _RESTRICTED]
     for network in allowed:
+        if isinstance(network, IPv6Network):
+            ends = f"{network.network_address}-{network.broadcast_address}"
+            mark = f"{forward.number}-{forward.number}"
+            found.append(Element("inet", "src6", (mark, ends), (), spec.bridge))
+            continue
         length = -(-network.prefixlen // 4) * 4 or 4
         found += [
             Element(

@@ -134,6 +134,7 @@ SETS: dict[tuple[Family, str], SetType] = {
     ("inet", "restricted"): SetType(("mark",)),
     ("inet", "sifted"): SetType(("mark",)),
     **{("inet", name): SetType(("mark", "ipv4_addr")) for name in SOURCE_SETS.values()},
+    ("inet", "src6"): SetType(("mark", "ipv6_addr"), interval=True),
     ("inet", "acct_new"): SetType(("mark",), counter=True),
     ("inet", "snat4"): SetType(("ifname",), ("ipv4_addr",)),
     ("inet", "masq"): SetType(("ifname",)),
@@ -149,6 +150,14 @@ SETS: dict[tuple[Family, str], SetType] = {
     ("inet", "open_all"): SetType(("ipv4_addr", "inet_proto", "ipv4_addr"), interval=True),
     ("inet", "open_ports"): SetType(
         ("ipv4_addr", "inet_proto", "inet_service", "ipv4_addr"), interval=True
+    ),
+    ("inet", "egress_all6"): SetType(("ifname", "inet_proto", "ipv6_addr"), interval=True),
+    ("inet", "egress_ports6"): SetType(
+        ("ifname", "inet_proto", "inet_service", "ipv6_addr"), interval=True
+    ),
+    ("inet", "open_all6"): SetType(("ipv6_addr", "inet_proto", "ipv6_addr"), interval=True),
+    ("inet", "open_ports6"): SetType(
+        ("ipv6_addr", "inet_proto", "inet_service", "ipv6_addr"), interval=True
     ),
     ("inet", "routed"): SetType(("ifname",)),
     ("inet", "routed6"): SetType(("ifname",)),
@@ -195,7 +204,12 @@ def pack_range(types: tuple[FieldType, ...], fields: tuple[Field, ...]) -> tuple
     """The bytes of the first and of the last key of a range."""
     ends = [ends_of(kind, field) for kind, field in zip(types, fields, strict=True)]
     low, high = zip(*ends, strict=True)
-    return pack(types, low), pack(types, high)
+    return _pack_end(types, low), _pack_end(types, high)
+
+
+def _pack_end(types: tuple[FieldType, ...], fields: tuple[Field, ...]) -> bytes:
+    ordered = [_in_order(kind, field) for kind, field in zip(types, fields, strict=True)]
+    return pack(types, tuple(ordered))
 
 
 def unpack_range(types: tuple[FieldType, ...], low: bytes, high: bytes) -> tuple[Field, ...]:
@@ -204,6 +218,8 @@ def unpack_range(types: tuple[FieldType, ...], low: bytes, high: bytes) -> tuple
     for kind, first, last in zip(types, unpack(types, low), unpack(types, high), strict=True):
         if kind == "ifname":
             fields.append(first)
+        elif kind == "mark":
+            fields.append(f"{_in_order(kind, first)}-{_in_order(kind, last)}")
         else:
             fields.append(f"{PROTOCOLS.get(str(first), first)}-{PROTOCOLS.get(str(last), last)}")
     return tuple(fields)
@@ -215,6 +231,13 @@ def ends_of(kind: FieldType, field: Field) -> tuple[Field, Field]:
         return field, field
     first, _, last = str(field).partition("-")
     return first, last
+
+
+def _in_order(kind: FieldType, value: Field) -> Field:
+    """Ranges are compared byte by byte, so there a mark has the order of the network."""
+    if kind != "mark":
+        return value
+    return int.from_bytes(int(value).to_bytes(4, "big"), sys.byteorder)
 
 
 def _padded(size: int) -> int:

@@ -7,13 +7,14 @@ write lists that overlap. So the list is cut along its addresses into ranges tha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from itertools import pairwise
 
 from networks.host.elements import Element
 from networks.host.spec import EgressSpec, InboundSpec, ListedSpec
 
 NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17}
+ICMP6 = 58
 _ALL_PROTOCOLS = (0, 255)
 
 Range = tuple[int, int]
@@ -21,15 +22,16 @@ Box = tuple[Range, Range]
 
 
 def listed_elements(
-    names: tuple[str, str], first: str, rules: Iterable[ListedSpec], owner: str
+    names: tuple[str, str], first: str, rules: Iterable[ListedSpec], owner: str, version: int = 4
 ) -> list[Element]:
-    """What `rules` list, as elements of two sets: one for all of a protocol, one for its ports.
-    `first` is the first field of every key."""
-    listed = list(rules)
+    """What `rules` list of one family, as elements of two sets: one for all of a protocol, one for
+    its ports. `first` is the first field of every key."""
+    listed = [rule for rule in rules if (":" in rule.cidr) == (version == 6)]
     everything, some_ports = names
-    whole = [(_addresses(rule), _protocols(rule)) for rule in listed if _is_whole(rule)]
+    shown = _network if version == 4 else _network6
+    whole = [(_addresses(rule), _protocols(rule, version)) for rule in listed if _is_whole(rule)]
     found = [
-        Element("inet", everything, (first, _text(second), _network(addresses)), (), owner)
+        Element("inet", everything, (first, _text(second), shown(addresses)), (), owner)
         for addresses, second in disjoint(whole)
     ]
     for protocol in ("tcp", "udp"):
@@ -40,7 +42,7 @@ def listed_elements(
         ]
         number = f"{NUMBERS[protocol]}-{NUMBERS[protocol]}"
         found += [
-            Element("inet", some_ports, (first, number, _text(second), _network(each)), (), owner)
+            Element("inet", some_ports, (first, number, _text(second), shown(each)), (), owner)
             for each, second in disjoint(ports)
         ]
     return found
@@ -48,12 +50,19 @@ def listed_elements(
 
 def egress_elements(bridge: str, rules: Iterable[EgressSpec]) -> list[Element]:
     """The elements that let the guests of `bridge` go where `rules` say."""
-    return listed_elements(("egress_all", "egress_ports"), bridge, rules, bridge)
+    listed = list(rules)
+    return [
+        *listed_elements(("egress_all", "egress_ports"), bridge, listed, bridge),
+        *listed_elements(("egress_all6", "egress_ports6"), bridge, listed, bridge, 6),
+    ]
 
 
 def inbound_elements(bridge: str, address: str, rules: Iterable[InboundSpec]) -> list[Element]:
     """The elements that let the outside come to the guest at `address` as `rules` say."""
-    return listed_elements(("open_all", "open_ports"), f"{address}-{address}", rules, bridge)
+    first = f"{address}-{address}"
+    if ":" in address:
+        return listed_elements(("open_all6", "open_ports6"), first, rules, bridge, 6)
+    return listed_elements(("open_all", "open_ports"), first, rules, bridge)
 
 
 def permits(
@@ -101,21 +110,29 @@ def _is_whole(rule: ListedSpec) -> bool:
 
 
 def _addresses(rule: ListedSpec) -> Range:
-    network = IPv4Network(rule.cidr)
+    network = ip_network(rule.cidr)
     return int(network.network_address), int(network.broadcast_address)
 
 
-def _protocols(rule: ListedSpec) -> Range:
+def _protocols(rule: ListedSpec, version: int) -> Range:
     number = NUMBERS.get(rule.protocol)
+    if rule.protocol == "icmp" and version == 6:
+        number = ICMP6
     return _ALL_PROTOCOLS if number is None else (number, number)
 
 
 def _name(number: int) -> str:
+    if number == ICMP6:
+        return "icmp"
     return next((name for name, known in NUMBERS.items() if known == number), "")
 
 
 def _text(numbers: Range) -> str:
     return f"{numbers[0]}-{numbers[1]}"
+
+
+def _network6(addresses: Range) -> str:
+    return f"{IPv6Address(addresses[0])}-{IPv6Address(addresses[1])}"
 
 
 def _network(addresses: Range) -> str:

@@ -375,7 +375,7 @@ def _ways(added: frozenset[Element], removed: frozenset[Element]) -> list[str]:
     said = []
     if "routed" in new | old:
         said.append(f"{'Opened' if 'routed' in new else 'Closed'} the network to the outside")
-    if (new | old) & {"egress_all", "egress_ports"}:
+    if (new | old) & {"egress_all", "egress_ports", "egress_all6", "egress_ports6"}:
         said.append("Changed where guests may go")
     for verb, elements in (("Joined", added), ("Parted", removed)):
         said += [

@@ -60,9 +60,10 @@ _WAYS = frozenset(
         *("egress", "egress_all", "egress_ports", "routed", "pairs", "open_all", "open_ports"),
         *("snat4", "masq", "snat_pool"),
         *("snat6", "masq6", "routed6"),
+        *("egress_all6", "egress_ports6", "open_all6", "open_ports6"),
     }
 )
-_GIVING = frozenset({"snat_pool", "open_all", "open_ports"})
+_GIVING = frozenset({"snat_pool", "open_all", "open_ports", "open_all6", "open_ports6"})
 _NUMBERS = frozenset(DOORS.values())
 
 
@@ -235,6 +236,7 @@ def _narrowed(
     known = {int(e.value[0]) for e in state.elements if e.name in _NUMBERS}
     unsifted = {int(e.key[0]) for e in missing if e.name in {"sifted", "restricted"}}
     lost = {int(e.key[0]) for e in extra if e.name in SOURCE_SETS.values()}
+    lost |= {int(str(e.key[0]).partition("-")[0]) for e in extra if e.name == "src6"}
     open_again = {int(e.key[0]) for e in extra if e.name == "restricted"}
     return frozenset((unsifted | lost) & known - open_again)
 

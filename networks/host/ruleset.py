@@ -91,6 +91,11 @@ _LISTED = "iifname . meta l4proto . ip daddr @egress_all"
 _LISTED_PORT = (
     "meta l4proto { tcp, udp } iifname . meta l4proto . th dport . ip daddr @egress_ports"
 )
+_LISTED6 = "iifname . meta l4proto . ip6 daddr @egress_all6"
+_LISTED_PORT6 = (
+    "meta l4proto { tcp, udp } iifname . meta l4proto . th dport . ip6 daddr @egress_ports6"
+)
+_OPEN_PORT6 = "ip6 daddr . meta l4proto . th dport . ip6 saddr @open_ports6"
 _OPEN_PORT = "ip daddr . meta l4proto . th dport . ip saddr @open_ports"
 _DNS_LIMIT = "limit rate over 500/second burst 1000 packets"
 _DNS_RATE = "{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 10s; }"
@@ -125,7 +130,12 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
     ("inet", "up"): ("iifname @network_up counter drop",),
     ("inet", "down"): ("oifname @network_down counter drop",),
     ("inet", "dnat_pre"): ('iifname "kw*" iifname != @egress goto listed_pre', "jump forwards"),
-    ("inet", "listed_pre"): (f"{_LISTED} jump forwards", f"{_LISTED_PORT} jump forwards"),
+    ("inet", "listed_pre"): (
+        f"{_LISTED} jump forwards",
+        f"{_LISTED_PORT} jump forwards",
+        f"{_LISTED6} jump forwards",
+        f"{_LISTED_PORT6} jump forwards",
+    ),
     ("inet", "dnat_out"): ("jump forwards",),
     ("inet", "forwards"): (
         "meta nfproto ipv4 meta l4proto { tcp, udp } jump forwards4",
@@ -183,11 +193,15 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "iifname @egress accept",
         f"{_LISTED} accept",
         f"{_LISTED_PORT} accept",
+        f"{_LISTED6} accept",
+        f"{_LISTED_PORT6} accept",
         "counter reject with icmpx admin-prohibited",
     ),
     ("inet", "inbound"): (
         "ip daddr . meta l4proto . ip saddr @open_all accept",
         f"meta l4proto {{ tcp, udp }} {_OPEN_PORT} accept",
+        "ip6 daddr . meta l4proto . ip6 saddr @open_all6 accept",
+        f"meta l4proto {{ tcp, udp }} {_OPEN_PORT6} accept",
         "counter drop",
     ),
     ("inet", "account"): (
@@ -206,6 +220,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
             f"ct mark . ip saddr & {IPv4Network((0, length)).netmask} @{name} return"
             for length, name in SOURCE_SETS.items()
         ),
+        "ct mark . ip6 saddr @src6 return",
         "counter drop",
     ),
     ("inet", "guest_in"): ('iifname "kw*" jump from_guest',),

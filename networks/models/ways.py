@@ -41,7 +41,7 @@ class EgressRule(models.Model):
         ICMP = "icmp", "ICMP (ping)"
 
     network = models.ForeignKey(Network, on_delete=models.CASCADE, related_name="egress_rules")
-    cidr = models.CharField(max_length=18)
+    cidr = models.CharField(max_length=43)
     protocol = models.CharField(max_length=4, choices=Protocol.choices)
     first_port = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(65535)])
     last_port = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(65535)])

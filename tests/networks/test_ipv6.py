@@ -185,6 +185,35 @@ def test_a_port_that_only_ipv4_answers_is_free_on_ipv6(
         forward(8081)
 
 
+def test_sources_are_of_the_family_of_the_forward(
+    actor: Actor, network: Network, reservation: Reservation, public6: PublicAddress
+) -> None:
+    set_ipv6(actor, network.uuid, ipv6="nat66")
+
+    def forward(source: str) -> Any:
+        return add_forward(
+            actor,
+            reservation=reservation.uuid,
+            target_port=80,
+            public_address=public6.uuid,
+            sources=[source],
+        )
+
+    assert forward("2001:db8:1::7").sources == ["2001:db8:1::7/128"]
+    with refused(Invalid, "sources"):
+        forward("198.51.100.7")
+
+
+def test_a_list_of_ways_out_may_have_both_families(actor: Actor, network: Network) -> None:
+    rules = [{"cidr": "2001:db8::/32", "protocol": "icmp"}, {"cidr": "0.0.0.0/0"}]
+    change_network(actor, network.uuid, egress_rules=rules)
+    network.refresh_from_db()
+    assert [rule["cidr"] for rule in build_spec(network)["egress"]] == [
+        "2001:db8::/32",
+        "0.0.0.0/0",
+    ]
+
+
 def test_running_guests_lose_nothing_unasked(actor: Actor, vm: Vm, network: Network) -> None:
     set_ipv6(actor, network.uuid, ipv6="nat66")
     Vm.objects.filter(pk=vm.pk).update(power_state="running")
