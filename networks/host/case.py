@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv4Address
 
 from kvmweb.core.errors import Invalid
-from networks.host.explain import Case, Step, untold
+from networks.host.explain import Case, Step, ipv6_untold, untold
 from networks.host.facts import Looker
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
 
@@ -22,6 +22,8 @@ def explain(looker: Looker, spec: NetworkSpec | None, case: Case) -> tuple[Step,
     forward = next((f for f in spec.forwards if _is_wanted(f, case)), None)
     if forward is None:
         return untold("the forward")
+    if ":" in forward.public_address:
+        return ipv6_untold()
     reservation = next((r for r in spec.reservations if r.address == forward.address), None)
     if reservation is None:
         return untold("the forward's target")

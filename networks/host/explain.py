@@ -137,6 +137,12 @@ def untold(what: str) -> tuple[Step, ...]:
     )
 
 
+def ipv6_untold() -> tuple[Step, ...]:
+    """What is said of a forward of IPv6, whose way is not looked at."""
+    found = "The host has the forward. The way of IPv6 packets is not looked at."
+    return (_unknown("family", "Its packets are IPv4", found),)
+
+
 def explain_forward(
     spec: NetworkSpec,
     reservation: ReservationSpec,

@@ -6,7 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from kvmweb.host.config import HostPaths
+from networks.host.case import explain
 from networks.host.chains import BaseChain, Packet, iptables_base_chains, judge
+from networks.host.explain import Case
+from networks.host.facts import Looker
+from tests.networks.host.lab import forward, network, with_forwards
 
 pytestmark = pytest.mark.pure
 
@@ -110,6 +115,14 @@ def test_one_rule_before_an_accepting_policy(rule: str, may: set[str]) -> None:
 def test_a_source_that_is_not_known_may_be_dropped() -> None:
     text = "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -s 192.0.2.0/24 -j DROP\nCOMMIT\n"
     assert judge(chain(text), replace(NEW, source=None)).may == {"accept", "drop"}
+
+
+def test_a_forward_of_ipv6_is_said_not_to_be_looked_at() -> None:
+    plain = network(1, guests=1)
+    six = replace(forward(1, 1, plain.reservations[0]), public_address="2001:db8::1")
+    case = Case(network=plain.subject, forward=six.id)
+    (step,) = explain(Looker(paths=HostPaths()), with_forwards(plain, six), case)
+    assert (step.key, step.verdict) == ("family", "unknown")
 
 
 def test_chains_that_go_in_circles_end() -> None:
