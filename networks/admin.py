@@ -15,6 +15,8 @@ from networks.models import (
     Forward,
     ForwardUsage,
     Holding,
+    HostName,
+    HostNameUsage,
     Lease,
     Network,
     NetworkUsage,
@@ -135,6 +137,24 @@ class ForwardUsageAdmin(OperatorAdmin):
     list_select_related = ("forward__reservation", "forward__public_address")
     list_filter = ("forward__network__host",)
     search_fields = ("forward__uuid", "=forward__public_port", "forward__reservation__name")
+
+
+@admin.register(HostName)
+class HostNameAdmin(StateColumn, OperatorAdmin):
+    page = "host-name"
+    list_display = ("name", "public_address", "reservation", "http_port", "tls", "state_label")
+    list_select_related = ("network__host", "network__job", "reservation", "public_address")
+    list_filter = ("public_address", "tls", "present")
+    search_fields = ("uuid", "name", "note", "reservation__name")
+
+
+@admin.register(HostNameUsage)
+class HostNameUsageAdmin(OperatorAdmin):
+    hidden = ("seen", "packets_in", "packets_out")
+    list_display = ("host_name", "connections", "bytes_in", "bytes_out", "last_used_at")
+    list_select_related = ("host_name__reservation",)
+    list_filter = ("host_name__network__host",)
+    search_fields = ("host_name__uuid", "host_name__name", "host_name__reservation__name")
 
 
 @admin.register(NetworkUsage)

@@ -17,6 +17,8 @@ from kvmweb.core.errors import Conflict, Invalid
 from kvmweb.hosts.facts import SSH_PORT, ephemeral_ports, listening_ports
 from kvmweb.hosts.models import Host, PublicAddress
 from networks import history
+from networks.host.proxy import PORTS as SHARED_PORTS
+from networks.host_names import shared_port
 from networks.models import Forward, PortClaim
 
 LARGEST_PORT = 65535
@@ -52,6 +54,13 @@ def refuse_unusable(public: PublicAddress, protocols: list[str], port: int, coun
             field="public_port",
             code="port_reserved",
             remedy=_ANOTHER,
+        )
+    if shared := shared_port(public, protocols, port, last):
+        raise Conflict(
+            f"Port {shared} of {public} is shared by host names.",
+            field="public_port",
+            code="port_shared",
+            remedy="Add a host name for your VM, or choose another port.",
         )
     heard = [each for each in _heard(public, protocols) if port <= each <= last]
     if heard:
@@ -95,12 +104,12 @@ def claim(forward: Forward) -> None:
             code="address_taken",
             remedy="Choose another public address.",
         )
-    if forward.is_whole and others.exists():
+    if forward.is_whole and (others.exists() or public.host_names.exists()):
         raise Conflict(
-            f"Ports of {public} are forwarded already, so it cannot lead to one guest as a whole.",
+            f"Ports of {public} are in use already, so it cannot lead to one guest as a whole.",
             field="public_address",
             code="address_taken",
-            remedy="Remove those forwards first, or choose another public address.",
+            remedy="Remove those forwards and host names first, or choose another public address.",
         )
     try:
         with transaction.atomic():
@@ -159,7 +168,7 @@ def proposed(public: PublicAddress, protocols: list[str], count: int) -> list[in
 
 def _free_runs(public: PublicAddress, protocols: list[str]) -> Iterator[tuple[int, int]]:
     """Free ports in a row, first and last of each, in order."""
-    unusable = sorted(_heard(public, protocols) | reserved_ports(public.host))
+    unusable = sorted(_heard(public, protocols) | reserved_ports(public.host) | {*SHARED_PORTS})
     low, high = ephemeral_ports(public.host)
     for first, last in _gaps(public, protocols):
         for start, end in _without(first, last, unusable):

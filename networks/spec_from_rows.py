@@ -16,6 +16,7 @@ from networks import drift, history
 from networks.host.spec import (
     EgressSpec,
     ForwardSpec,
+    HostNameSpec,
     InboundSpec,
     NamesSpec,
     NetworkSpec,
@@ -62,6 +63,7 @@ def build_spec(network: Network) -> dict[str, Any]:
         lease_seconds=60 * network.lease_minutes,
         reservations=tuple(_reservations(network)) if network.present else (),
         forwards=tuple(_forwards(network)) if network.present else (),
+        host_names=tuple(_host_names(network)) if network.present else (),
     )
     return msgspec.to_builtins(spec)  # type: ignore[no-any-return]
 
@@ -152,6 +154,25 @@ def _forward(row: Forward, protocol: str) -> ForwardSpec:
     )
 
 
+def _host_names(network: Network) -> list[HostNameSpec]:
+    rows = network.hostnames.filter(present=True)
+    rows = rows.select_related("reservation", "public_address")
+    return [
+        HostNameSpec(
+            id=str(row.uuid),
+            number=row.number,
+            public_address=row.public_address.address,
+            name=row.name,
+            address=row.reservation.address,
+            http_port=row.http_port or 0,
+            tls=row.tls,  # type: ignore[arg-type]
+            tls_port=row.tls_port or 0,
+            proxy_protocol=row.proxy_protocol,
+        )
+        for row in rows.order_by("pk")
+    ]
+
+
 _PROTOCOLS: dict[str, Protocol] = {"tcp": "tcp", "udp": "udp", "all": "all"}
 
 
@@ -170,6 +191,7 @@ def record(network: Network, outcome: Outcome) -> None:
     gone = {"present": False, "since__lte": outcome.generation}
     history.ended(network.forwards.filter(**gone))
     network.forwards.filter(**gone).delete()
+    network.hostnames.filter(**gone).delete()
     network.reservations.filter(**gone).delete()
     network.asked_for.filter(**gone).delete()
 

@@ -20,7 +20,14 @@ from msgspec import Meta
 from kvmweb.core.errors import Invalid
 from kvmweb.core.names import bridge
 from kvmweb.hosts.models import Host
-from networks.models import Forward, ForwardUsage, Network, NetworkUsage
+from networks.models import (
+    Forward,
+    ForwardUsage,
+    HostName,
+    HostNameUsage,
+    Network,
+    NetworkUsage,
+)
 
 _LARGEST = (1 << 63) - 1
 _BATCH = 500
@@ -32,7 +39,7 @@ _Entry: TypeAlias = tuple[
     _Number, _Number, _Number,
     _Number, _Number, _Number,
 ]  # fmt: skip
-U = TypeVar("U", ForwardUsage, NetworkUsage)
+U = TypeVar("U", ForwardUsage, HostNameUsage, NetworkUsage)
 
 
 class _Said(msgspec.Struct):
@@ -40,10 +47,13 @@ class _Said(msgspec.Struct):
 
     forwards: Annotated[list[_Entry], Meta(max_length=10_000)]
     networks: Annotated[list[_Entry], Meta(max_length=10_000)]
+    host_names: Annotated[list[_Entry], Meta(max_length=10_000)] = msgspec.field(
+        default_factory=list
+    )
 
 
 def record(host: Host, payload: object) -> None:
-    """Add what `host` has counted, for its own forwards and networks alone: five queries, and as
+    """Add what `host` has counted, for what is its own alone: a few queries, and as
     many more as there are batches."""
     try:
         said = msgspec.convert(payload, _Said)
@@ -52,6 +62,7 @@ def record(host: Host, payload: object) -> None:
     now = timezone.now()
     with transaction.atomic():
         _add(ForwardUsage, "forward", _forwards(host, said.forwards), now)
+        _add(HostNameUsage, "host_name", _host_names(host, said.host_names), now)
         _add(NetworkUsage, "network", _networks(host, said.networks), now)
 
 
@@ -59,6 +70,12 @@ def _forwards(host: Host, entries: Iterable[_Entry]) -> dict[int, _Entry]:
     told = {int(entry[0]): entry for entry in entries if isinstance(entry[0], int)}
     own = Forward.objects.filter(network__host=host, pk__in=list(told))
     return {pk: told[pk] for pk in own.values_list("pk", flat=True) if pk in told}
+
+
+def _host_names(host: Host, entries: Iterable[_Entry]) -> dict[int, _Entry]:
+    told = {int(entry[0]): entry for entry in entries if isinstance(entry[0], int)}
+    own = HostName.objects.filter(network__host=host, pk__in=list(told))
+    return {pk: told[pk] for pk in own.values_list("pk", flat=True)}
 
 
 def _networks(host: Host, entries: Iterable[_Entry]) -> dict[int, _Entry]:
@@ -84,7 +101,7 @@ def _add(model: type[U], of: str, told: Mapping[int, _Entry], now: datetime) -> 
     )
 
 
-def advance(row: ForwardUsage | NetworkUsage, entry: _Entry, now: datetime) -> None:
+def advance(row: ForwardUsage | HostNameUsage | NetworkUsage, entry: _Entry, now: datetime) -> None:
     """Add to a row what has been counted since it was last told."""
     numbers = [int(number) for number in entry[1:]]
     before = row.seen or [0] * len(numbers)
@@ -95,9 +112,9 @@ def advance(row: ForwardUsage | NetworkUsage, entry: _Entry, now: datetime) -> N
     row.bytes_in = _sum(row.bytes_in, in_bytes)
     row.packets_out = _sum(row.packets_out, out_packets)
     row.bytes_out = _sum(row.bytes_out, out_bytes)
-    if isinstance(row, ForwardUsage):
+    if isinstance(row, ForwardUsage | HostNameUsage):
         row.connections = _sum(row.connections, connections)
-    if in_packets or out_packets or connections:
+    if in_bytes or out_bytes or connections:
         row.last_used_at = now
     row.seen = numbers
 

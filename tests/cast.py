@@ -23,8 +23,8 @@ from kvmweb.jobs.models import Job
 from kvmweb.jobs.record import record
 from kvmweb.projects.actions import Actor, personal_project
 from kvmweb.projects.models import Membership, Project, Role
-from networks.actions import create_network
-from networks.models import Forward, Network, Reservation
+from networks.actions import add_host_name, create_network
+from networks.models import Forward, HostName, Network, Reservation
 from vms.actions import NewForward, NewVm, create_vm
 from vms.models import GIB, Image, Vm
 
@@ -144,6 +144,13 @@ def vm(actor: Actor, network: Network, image: Image) -> Vm:
 @pytest.fixture
 def reservation(vm: Vm) -> Reservation:
     return vm.nics.get().reservation
+
+
+@pytest.fixture
+def host_name(actor: Actor, reservation: Reservation) -> HostName:
+    made = add_host_name(actor, reservation=reservation.uuid, name="web-1.example.org")
+    finish_job(Network.objects.get(pk=made.network_id).job)
+    return made
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from kvmweb.jobs.models import Job
 from kvmweb.projects.actions import Actor, audit, project_for
 from kvmweb.projects.models import Project
 from networks.actions import lock_public_address, new_network, open_port, release, reserve
-from networks.models import Forward, Network
+from networks.models import Forward, HostName, Network
 from vms.guest import parse_ssh_keys, parse_user_data
 from vms.models import Disk, Image, Nic, Vm
 
@@ -292,7 +292,13 @@ def what_goes(vm: Vm) -> dict[str, int]:
     """What deleting this VM removes, to be said before it is done."""
     disks = vm.disks.aggregate(total=Sum("size_gib"))
     forwards = Forward.objects.filter(reservation__nic__vm=vm, present=True).count()
-    return {"disks": vm.disks.count(), "disk_gib": disks["total"] or 0, "forwards": forwards}
+    names = HostName.objects.filter(reservation__nic__vm=vm, present=True).count()
+    return {
+        "disks": vm.disks.count(),
+        "disk_gib": disks["total"] or 0,
+        "forwards": forwards,
+        "host_names": names,
+    }
 
 
 def check_vm(actor: Actor, uuid: UUID | str) -> Job:

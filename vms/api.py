@@ -106,10 +106,14 @@ class VmShown(Shown):
     restart_needed = serializers.BooleanField(help_text="A change waits for the next start.")
     address = serializers.CharField(help_text="The address of the first NIC; may be empty.")
     forwards = OpenPortShown(many=True, source="open_forwards")
+    host_names = serializers.SerializerMethodField(help_text="Names that lead to it.")
     public_endpoint = serializers.SerializerMethodField(help_text="The first of them, or null.")
     public_endpoints = serializers.SerializerMethodField()
     job = serializers.UUIDField(source="job.uuid", allow_null=True, help_text="The newest job.")
     created_at = serializers.DateTimeField()
+
+    def get_host_names(self, vm: Vm) -> list[str]:
+        return [name.name for name in vm.open_names]
 
     def get_public_endpoint(self, vm: Vm) -> str | None:
         return next(iter(self.get_public_endpoints(vm)), None)

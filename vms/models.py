@@ -15,7 +15,7 @@ from kvmweb.hosts.models import Host
 from kvmweb.jobs.models import Status, heavy
 from kvmweb.jobs.subjects import Subject
 from kvmweb.projects.models import Project, seen_by, written_by
-from networks.models import Forward, Network, Reservation
+from networks.models import Forward, HostName, Network, Reservation
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -97,6 +97,11 @@ class VmQuerySet(models.QuerySet["Vm"]):
                     "nics__reservation__forwards",
                     Forward.objects.filter(present=True).prefetch_related("public_address"),
                     to_attr="open_forwards",
+                ),
+                models.Prefetch(
+                    "nics__reservation__host_names",
+                    HostName.objects.filter(present=True).prefetch_related("public_address"),
+                    to_attr="open_names",
                 ),
             )
         )
@@ -184,6 +189,15 @@ class Vm(Subject):
             forward
             for reservation in self.reservations
             for forward in reservation.open_forwards  # type: ignore[attr-defined]
+        ]
+
+    @property
+    def open_names(self) -> list[HostName]:
+        """The host names that lead to it, of a row fetched for display."""
+        return [
+            name
+            for reservation in self.reservations
+            for name in reservation.open_names  # type: ignore[attr-defined]
         ]
 
     @property

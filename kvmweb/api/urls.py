@@ -16,6 +16,7 @@ from networks.api import (
     BulkForwards,
     Drifts,
     Holdings,
+    HostNames,
     Hosts,
     Networks,
     Peerings,
@@ -32,6 +33,7 @@ router.register("networks", Networks, "network")
 router.register("peerings", Peerings, "peering")
 router.register("reservations", Reservations, "reservation")
 router.register("forwards", BulkForwards, "forward")
+router.register("host-names", HostNames, "host-name")
 router.register("drifts", Drifts, "drift")
 router.register("rule-sets", RuleSets, "rule-set")
 router.register("address-sets", AddressSets, "address-set")

@@ -66,6 +66,8 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 
 def _section(url_name: str | None) -> str:
     """`vm-new`, `vms` and `vm` all belong to the VMs."""
+    if (url_name or "").startswith("host-name"):
+        return "forward"
     word = (url_name or "").partition("-")[0]
     return {
         "job": "activity",

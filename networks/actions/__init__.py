@@ -1,4 +1,4 @@
-"""What people ask of networks, reservations, forwards and the firewall of guests.
+"""What people ask of networks, reservations, forwards, host names and the firewall of guests.
 
 Each action checks access, takes its locks in the order project, host, public address, network,
 validates, writes rows, and asks for a job, in one transaction. Nothing here talks to a host.
@@ -27,6 +27,7 @@ from networks.actions.forwards import (
     pause_forward,
     resume_forward,
 )
+from networks.actions.host_names import add_host_name, change_host_name, delete_host_name
 from networks.actions.ipv6 import set_ipv6
 from networks.actions.networks import (
     check_network,
@@ -52,6 +53,7 @@ __all__ = [
     "accept_peering",
     "add_forward",
     "add_forwards",
+    "add_host_name",
     "add_reservation",
     "apply_remedy",
     "apply_to_network",
@@ -59,6 +61,7 @@ __all__ = [
     "ask_peering",
     "change_address_set",
     "change_forward",
+    "change_host_name",
     "change_network",
     "change_reservation",
     "change_rule_set",
@@ -68,6 +71,7 @@ __all__ = [
     "create_rule_set",
     "delete_address_set",
     "delete_forward",
+    "delete_host_name",
     "delete_network",
     "delete_reservation",
     "delete_rule_set",

@@ -10,12 +10,12 @@ from django.db.models import Model
 from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict, Invalid, NotFound
 from kvmweb.projects.actions import Actor
-from networks.models import Forward, Network, Reservation
+from networks.models import Forward, HostName, Network, Reservation
 
 M = TypeVar("M", bound=Model)
 
 
-P = TypeVar("P", Forward, Reservation)
+P = TypeVar("P", Forward, HostName, Reservation)
 
 
 def named(actor: Actor, model: type[M], uuid: UUID | str, field: str) -> M:

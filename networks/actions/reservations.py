@@ -143,9 +143,10 @@ def delete_reservation(actor: Actor, uuid: UUID | str) -> Reservation:
 
 
 def release(reservation: Reservation, network: Network) -> None:
-    """Mark a reservation and its forwards as going; `network` is its own, locked, and its job is
-    asked for afterwards.
+    """Mark a reservation and what leads to it as going; `network` is its own, locked, and its job
+    is asked for afterwards.
     """
     generation = network.generation + 1
-    reservation.forwards.filter(present=True).update(present=False, since=generation)
+    for parts in (reservation.forwards, reservation.host_names):
+        parts.filter(present=True).update(present=False, since=generation)
     Reservation.objects.filter(pk=reservation.pk).update(present=False, since=generation)

@@ -20,3 +20,8 @@ __all__ = [
     "Reservations",
     "RuleSets",
 ]
+__all__ = ["BulkForwards", "Drifts", "Hosts", "Networks", "Reservations"]
+__all__ = ["BulkForwards", "Networks", "Peerings", "Reservations"]
+from networks.api.host_names import HostNames
+
+__all__ = ["BulkForwards", "Drifts", "HostNames", "Hosts", "Networks", "Reservations"]

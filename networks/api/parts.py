@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from rest_framework import serializers
 
 from kvmweb.api.fields import Shown, StateField
-from networks.models import (
-    Reservation,
-)
+from kvmweb.core.access import User
+from kvmweb.core.errors import Invalid, KvmwebError
+from networks.models import Reservation
 
 
 class PartShown(Shown):
@@ -31,3 +33,22 @@ class PartShown(Shown):
         reservation = part if isinstance(part, Reservation) else part.reservation
         nic = getattr(reservation, "nic", None)
         return nic.vm.uuid if nic else None
+
+
+@contextmanager
+def target_of(user: User, wanted: dict[str, Any]) -> Iterator[None]:
+    """Have `wanted` name a reservation where it named a VM: its first address. Refusals name what
+    the request named."""
+    vm = wanted.pop("vm")
+    if vm is not None:
+        visible = Reservation.objects.visible_to(user).filter(nic__vm__uuid=vm)
+        first = visible.order_by("nic__pk").first()
+        if first is None:
+            raise Invalid("There is no such VM.", field="vm", code="no_such_vm")
+        wanted["reservation"] = first.uuid
+    try:
+        yield
+    except KvmwebError as error:
+        if vm is not None and error.field == "reservation":
+            error.field = "vm"
+        raise

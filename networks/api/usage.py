@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from kvmweb.api.fields import Shown
-from networks.models import ForwardUsage, NetworkUsage
+from networks.models import ForwardUsage, HostNameUsage, NetworkUsage
 
 
 class _UsageShown(Shown):
@@ -23,6 +23,16 @@ class ForwardUsageShown(_UsageShown):
 
     def to_representation(self, instance: Any) -> Any:
         return super().to_representation(ForwardUsage.of(instance))
+
+
+class HostNameUsageShown(Shown):
+    connections = serializers.IntegerField(help_text="Requests on port 80, connections on 443.")
+    bytes_in = serializers.IntegerField(help_text="To the guest.")
+    bytes_out = serializers.IntegerField(help_text="From the guest.")
+    last_used_at = serializers.DateTimeField(allow_null=True, help_text="Within some seconds.")
+
+    def to_representation(self, instance: Any) -> Any:
+        return super().to_representation(HostNameUsage.of(instance))
 
 
 class NetworkUsageShown(_UsageShown):

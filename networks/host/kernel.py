@@ -11,7 +11,7 @@ from networks.host.drivers import hostfacts
 from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.firewall import Firewall
 from networks.host.drivers.flows import Flows
-from networks.host.drivers.haproxy import HaProxy
+from networks.host.drivers.haproxy import proxy_of
 from networks.host.drivers.hostfacts import Address
 from networks.host.drivers.links import Link, Links
 from networks.host.drivers.names import NameServer
@@ -83,7 +83,7 @@ class HostKernel:
         self.sysctls = Sysctls(paths.run / "forwarding.json")
         self.dhcp = Dhcp(paths.run / "dnsmasq")
         self.names = NameServer(paths.run / "names", resolv_files[0])
-        self.proxy = HaProxy(paths.run / "haproxy")
+        self.proxy = proxy_of(paths)
 
     def close(self) -> None:
         """Close all sockets; everything in the kernel stays."""

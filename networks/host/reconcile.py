@@ -20,7 +20,7 @@ from networks.host import preflight
 from networks.host.contents import owned
 from networks.host.drivers import dhcp, haproxy, hostfacts
 from networks.host.drivers.dhcp import Dhcp
-from networks.host.drivers.haproxy import HaProxy
+from networks.host.drivers.haproxy import proxy_of
 from networks.host.drivers.names import NameServer
 from networks.host.drivers.netlink import ALREADY_THERE, Answer
 from networks.host.elements import DOORS, Element
@@ -80,7 +80,7 @@ class NetworkReconciler:
         self._differing: set[str] = set()
         self._dhcp = Dhcp(paths.run / "dnsmasq")
         self._names = NameServer(paths.run / "names", resolv_files[0])
-        self._proxy = HaProxy(paths.run / "haproxy")
+        self._proxy = proxy_of(paths)
 
     def apply(self, spec: NetworkSpec, report: Report) -> Outcome:
         """Bring the network to `spec`. Expected failures are told by the outcome."""

@@ -1,4 +1,5 @@
-"""What forwards and networks have carried, as this host's kernel counted it; for the monitor.
+"""What forwards, networks and host names have carried, as this host's kernel and its proxy counted
+it; for the monitor.
 
 The kernel's numbers are absolute and begin anew with an element or a bridge that is made anew. So
 each is told with a stamp of what holds it, and the panel adds up the differences: neither a lost
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 from networks.host.drivers import counters
 from networks.host.drivers.counters import Counted
+from networks.host.drivers.haproxy import HaProxy
 from networks.host.drivers.netlink import Interrupted
 
 K = TypeVar("K", int, str)
@@ -28,7 +30,9 @@ _ATTEMPTS = 3
 class Usage:
     """Remembers what was told. For one thread at a time, in the namespace of the host."""
 
-    def __init__(self) -> None:
+    def __init__(self, proxy: HaProxy | None = None) -> None:
+        self._proxy = proxy
+        self._names_told: dict[int, Counted] = {}
         self._told: dict[int | str, Counted] = {}
         self._due = 0.0
 
@@ -49,6 +53,18 @@ class Usage:
             part = {key: moved[key] for key in keys[first : first + _LARGEST]}
             yield _payload(part)
             self._told |= part
+        yield from self._news_of_names()
+
+    def _news_of_names(self) -> Iterator[dict[str, Any]]:
+        """What the proxy has counted. A name that is gone stays in its table for some days."""
+        counted = {} if self._proxy is None else self._proxy.counted()
+        moved = {key: each for key, each in counted.items() if self._names_told.get(key) != each}
+        keys = list(moved)
+        for first in range(0, len(keys), _LARGEST):
+            part = {key: moved[key] for key in keys[first : first + _LARGEST]}
+            yield {"forwards": [], "networks": [], "host_names": _listed(part)}
+            self._names_told |= part
+        self._names_told = {key: each for key, each in self._names_told.items() if key in counted}
 
 
 def _read() -> tuple[dict[int, Counted], dict[str, Counted]]:
@@ -64,11 +80,13 @@ def _moved(now: Mapping[K, Counted], told: Mapping[int | str, Counted]) -> dict[
     return {key: counted for key, counted in now.items() if told.get(key) != counted}
 
 
+def _listed(part: Mapping[Any, Counted]) -> list[list[Any]]:
+    return [[key, *each.inward, *each.outward, *each.new] for key, each in part.items()]
+
+
 def _payload(part: Mapping[int | str, Counted]) -> dict[str, Any]:
     """Each entry is the key and stamp, packets and bytes of in, out and new one after another."""
-    listed = [
-        [key, *counted.inward, *counted.outward, *counted.new] for key, counted in part.items()
-    ]
+    listed = _listed(part)
     return {
         "forwards": [entry for entry in listed if isinstance(entry[0], int)],
         "networks": [entry for entry in listed if isinstance(entry[0], str)],

@@ -5,6 +5,7 @@ these carried, and the firewall of guests.
 from networks.models.drift import Drift, DriftQuerySet
 from networks.models.firewall import AddressSet, Rule, RuleSet
 from networks.models.history import Holding, HoldingQuerySet
+from networks.models.host_names import HostName, HostNameQuerySet
 from networks.models.ipv6 import Ipv6
 from networks.models.leases import Lease, LeaseQuerySet
 from networks.models.networks import Network, NetworkQuerySet
@@ -19,7 +20,7 @@ from networks.models.parts import (
 )
 from networks.models.peering import Peering, PeeringQuerySet
 from networks.models.remedies import Remedy
-from networks.models.usage import ForwardUsage, NetworkUsage
+from networks.models.usage import ForwardUsage, HostNameUsage, NetworkUsage
 from networks.models.ways import EgressRule, PoolAddress
 
 __all__ = [
@@ -33,6 +34,9 @@ __all__ = [
     "ForwardUsage",
     "Holding",
     "HoldingQuerySet",
+    "HostName",
+    "HostNameQuerySet",
+    "HostNameUsage",
     "Ipv6",
     "Lease",
     "LeaseQuerySet",

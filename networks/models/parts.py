@@ -24,7 +24,7 @@ WARNED_BEFORE = timedelta(hours=24)
 _SHOWN_SOURCES = 3
 
 
-def _network() -> models.Prefetch[str]:
+def network_for_display() -> models.Prefetch[str]:
     """The network of parts with all that their state needs: once, however many parts it has."""
     rows = Network.objects.select_related("host", "job", "project").defer(*heavy("job"))
     return models.Prefetch("network", rows)
@@ -88,7 +88,7 @@ class ReservationQuerySet(PartQuerySet["Reservation"]):
         """With their network's state and the forwards that lead to them."""
         forwards = Forward.objects.filter(present=True).prefetch_related("public_address")
         return self.prefetch_related(
-            _network(), models.Prefetch("forwards", forwards, to_attr="open_forwards")
+            network_for_display(), models.Prefetch("forwards", forwards, to_attr="open_forwards")
         )
 
 
@@ -130,7 +130,7 @@ class Reservation(Bandwidth, Part):
 class ForwardQuerySet(PartQuerySet["Forward"]):
     def for_display(self) -> Self:
         rows = self.select_related("reservation", "usage")
-        return rows.prefetch_related(_network(), "public_address")
+        return rows.prefetch_related(network_for_display(), "public_address")
 
 
 class Forward(Part):

@@ -6,6 +6,7 @@ from typing import Self
 
 from django.db import models
 
+from networks.models.host_names import HostName
 from networks.models.networks import Network
 from networks.models.parts import Forward
 
@@ -43,6 +44,23 @@ class ForwardUsage(Usage):
 
     class Meta:
         verbose_name_plural = "forward usage"
+
+    def __str__(self) -> str:
+        return f"{self.connections} connections"
+
+
+class HostNameUsage(Usage):
+    """As the proxy counted it: bytes of clients' requests and of answers, no packets.
+    `connections` are requests on port 80, connections on port 443.
+    """
+
+    host_name = models.OneToOneField(
+        HostName, on_delete=models.CASCADE, related_name="usage", editable=False
+    )
+    connections = models.BigIntegerField(default=0, editable=False)
+
+    class Meta:
+        verbose_name_plural = "host name usage"
 
     def __str__(self) -> str:
         return f"{self.connections} connections"

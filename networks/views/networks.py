@@ -25,7 +25,7 @@ from kvmweb.ui.requests import (
 )
 from networks import actions, subnet_map
 from networks.forms.networks import NetworkForm, ReservationForm
-from networks.models import Forward, Lease, Network, Reservation
+from networks.models import Forward, HostName, Lease, Network, Reservation
 from networks.views.peering import peers_of
 
 GET_OR_POST = require_http_methods(["GET", "POST"])
@@ -59,6 +59,7 @@ def _context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
         "guests": guests,
         "forwards": forwards,
         "map": subnet_map.draw(found.subnet, [_taken(guest) for guest in guests]),
+        "names": HostName.objects.visible_to(user_of(request)).for_display().filter(network=found),
         "drifts": found.drifts.for_display()[:10],
         "leases": _leases(request, found),
         "job": found.job,
@@ -136,6 +137,7 @@ def delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "vms": found.reservations.filter(nic__isnull=False, **parts).count(),
         "reservations": found.reservations.filter(nic__isnull=True, **parts).count(),
         "forwards": found.forwards.filter(**parts).count(),
+        "host_names": found.hostnames.filter(**parts).count(),
     }
     return form_page(request, "networks/delete.html", form, **context)
 

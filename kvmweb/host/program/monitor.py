@@ -30,6 +30,7 @@ from kvmweb.host.program.questions import answers
 from kvmweb.host.program.surroundings import surroundings
 from kvmweb.host.pulse import BEAT, heartbeat
 from networks.host import leases
+from networks.host.drivers.haproxy import proxy_of
 from networks.host.findings import Finding
 from networks.host.firewall_news import FirewallNews
 from networks.host.survey import found
@@ -86,8 +87,8 @@ class Monitor:
         self._libvirt = ThreadPoolExecutor(1, thread_name_prefix="libvirt")
         self._domains = Domains(config.libvirt_uri, call_seconds=_NEVER)
         self._observer = Observer(self._domains)
-        self._usage = Usage()
         self._leases = leases.Leases(config.paths.run / "dnsmasq" / "leases")
+        self._usage = Usage(proxy_of(config.paths))
         self._asked: asyncio.Future[Any] | None = None
         self._turn = asyncio.Lock()
         self._hypervisor = Hypervisor()

@@ -7,12 +7,15 @@ from kvmweb.host.config import HostConfig
 from kvmweb.host.facts import Surroundings
 from networks.host import survey
 from networks.host.drivers import hostfacts
+from networks.host.drivers.haproxy import proxy_of
 from networks.host.drivers.hostfacts import Address
 from networks.host.findings import Finding
+from networks.host.proxy import PORTS
 
 
 def surroundings(config: HostConfig) -> Surroundings:
     """As it is now, in the network namespace of the calling thread."""
+    shared = {(address, port) for address in proxy_of(config.paths).bound() for port in PORTS}
     return Surroundings(
         addresses=tuple(
             {"address": each.address, "prefix": each.prefix, "interface": each.interface}
@@ -25,6 +28,7 @@ def surroundings(config: HostConfig) -> Surroundings:
             for each in sorted(
                 hostfacts.listeners(), key=lambda one: (one.protocol, one.port, one.address)
             )
+            if each.protocol != "tcp" or (each.address, each.port) not in shared
         ),
         uplinks=hostfacts.uplinks(),
         resolvers=hostfacts.resolvers(),

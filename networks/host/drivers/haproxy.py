@@ -21,7 +21,9 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from kvmweb.core.errors import HostBusy, HostError
+from kvmweb.host.config import HostPaths
 from kvmweb.host.files import write_durably
+from networks.host.drivers.counters import Counted
 from networks.host.proxy import (
     HTTP_PORT,
     MAPS,
@@ -41,6 +43,7 @@ _USER = "haproxy"
 _SOCKET = "admin.sock"
 _SECONDS = 20
 _AT_ONCE = 50
+_COUNTED = {"key", "conn_cnt", "bytes_in_cnt", "bytes_out_cnt"}
 _OTHERS_MAY_ENTER = 0o001
 _Stamp = tuple[int, int, int]
 
@@ -136,6 +139,16 @@ class HaProxy:
         """End it and remove all of its files."""
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def bound(self) -> frozenset[str]:
+        """The addresses whose ports 80 and 443 are its own."""
+        return self._bound() or frozenset()
+
+    def counted(self) -> dict[int, Counted]:
+        """What each name has carried, by its number. The stamp is the process that counted;
+        connections of one that was replaced are counted no further."""
+        pid = self.pid()
+        return {} if pid is None else dict(_counted(pid, self._ask("show table names")))
 
     def _written(self) -> dict[str, frozenset[Route]]:
         """What the files of all networks say; a file that did not change is not read again."""
@@ -249,6 +262,11 @@ class HaProxy:
             os.close(folder)
 
 
+def proxy_of(paths: HostPaths) -> HaProxy:
+    """The proxy of this host."""
+    return HaProxy(paths.run / "haproxy")
+
+
 def is_installed() -> bool:
     """Whether it can be started."""
     return shutil.which("haproxy") is not None
@@ -328,6 +346,19 @@ def _sessions(answer: str) -> Iterator[tuple[str, tuple[str, int]]]:
             address, _, port = line.rpartition("addr=")[2].rpartition(":")
             if port.isdigit():
                 yield session, (address, int(port))
+
+
+def _counted(stamp: int, answer: str) -> Iterator[tuple[int, Counted]]:
+    """A line of `show table` is `pointer: key=1 use=0 exp=9 conn_cnt=2 ...`."""
+    for line in answer.splitlines():
+        said = dict(word.split("=", 1) for word in line.split() if "=" in word)
+        if line.startswith("0x") and said.keys() >= _COUNTED:
+            inward, outward = int(said["bytes_in_cnt"]), int(said["bytes_out_cnt"])
+            new = int(said["conn_cnt"])
+            yield (
+                int(said["key"]),
+                Counted((stamp, 0, inward), (stamp, 0, outward), (stamp, new, 0)),
+            )
 
 
 def _command_line(pid: int) -> list[str]:

@@ -26,6 +26,7 @@ from networks.models import (
     AddressSet,
     Drift,
     Forward,
+    HostName,
     Network,
     Peering,
     Remedy,
@@ -68,6 +69,7 @@ class World:
     address_set: AddressSet
     peering: Peering
     unpaired: Network
+    host_name: HostName
 
     def uuid(self, kind: str) -> str:
         subject = {
@@ -76,6 +78,7 @@ class World:
             "network": self.network,
             "reservation": self.reservation,
             "forward": self.forward,
+            "host-name": self.host_name,
             "drift": self.drift,
             "peering": self.peering,
             "remedy": Remedy.objects.get_or_create(host=self.host, finding="old")[0],
@@ -170,6 +173,11 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "get address-set-detail": (READ, nothing),
     "patch address-set-detail": ((200, 403, 404, 200, 401), lambda _: {"networks": []}),
     "delete address-set-detail": ((204, 403, 404, 204, 401), nothing),
+    "get host-name-list": (EVERYBODY, nothing),
+    "post host-name-list": (ADD, lambda w: {"vm": w.uuid("vm"), "name": "b.example.org"}),
+    "get host-name-detail": (READ, nothing),
+    "patch host-name-detail": (CHANGE, lambda _: {"http_port": 8080}),
+    "delete host-name-detail": (CHANGE, nothing),
     "get image-list": (EVERYBODY, nothing),
     "get image-detail": (EVERYBODY, nothing),
     "get vm-list": (EVERYBODY, nothing),
@@ -198,6 +206,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
 PAGES = {"schema": OPEN, "docs": OPEN}
 # Lists of what belongs to a project; a stranger's are empty.
 OF_PROJECTS = (
+    "host-name",
     "network",
     "reservation",
     "forward",
@@ -232,6 +241,7 @@ def world(
     vm: Vm,
     reservation: Reservation,
     forward: Forward,
+    host_name: HostName,
 ) -> World:
     users = {"alice": alice, "bob": bob, "mallory": mallory, "olga": olga, "anonymous": None}
     network = reservation.network
@@ -256,6 +266,7 @@ def world(
         drift=drift,
         peering=peering,
         unpaired=den,
+        host_name=host_name,
         rule_set=rule_set,
         address_set=office,
     )

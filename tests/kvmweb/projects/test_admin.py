@@ -31,6 +31,8 @@ from networks.models import (
     Forward,
     ForwardUsage,
     Holding,
+    HostName,
+    HostNameUsage,
     Lease,
     Network,
     NetworkUsage,
@@ -55,6 +57,8 @@ OURS: list[type[Model]] = [
     Reservation,
     Forward,
     ForwardUsage,
+    HostName,
+    HostNameUsage,
     NetworkUsage,
     Drift,
     Remedy,
@@ -99,6 +103,13 @@ def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
     NetworkUsage.objects.create(network=forward.network)
     network = forward.network
     Remedy.objects.create(host=network.host, finding="router")
+    name = HostName.objects.create(
+        network=network,
+        reservation=forward.reservation,
+        public_address=forward.public_address,
+        name="a.example.org",
+    )
+    HostNameUsage.objects.create(host_name=name, connections=1)
     Drift.objects.create(host=network.host, network=network, at=timezone.now())
     office = create_address_set(Actor(alice), name="a", networks=["198.51.100.0/24"])
     create_rule_set(Actor(alice), name="ra", rules=[RuleText("any", address_set=str(office.uuid))])

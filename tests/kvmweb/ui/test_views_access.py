@@ -20,7 +20,11 @@ from networks.actions import (
     create_rule_set,
 )
 from networks.inbound import RuleText
-from networks.models import Forward, Network
+from networks.models import (
+    Forward,
+    HostName,
+    Network,
+)
 from vms.models import Vm
 
 pytestmark = pytest.mark.db
@@ -135,6 +139,12 @@ DOORS = [
     Door("forward-why-now", READ, "forward"),
     Door("reservation-why", READ, "reservation"),
     Door("reservation-why-now", READ, "reservation"),
+    Door("host-names", ALL),
+    Door("host-name-new", ALL),
+    Door("host-name", READ, "host_name"),
+    Door("host-name", DO, "host_name", "post", {"http_port": "8080", "tls": "off"}),
+    Door("host-name-delete", WRITE, "host_name"),
+    Door("host-name-delete", DO, "host_name", "post"),
     Door("activity", ALL),
     Door("jobs-running", ALL),
     Door("job", READ, "job"),
@@ -168,7 +178,9 @@ def test_every_page_is_listed() -> None:
 
 
 @pytest.fixture
-def uuids(vm: Vm, network: Network, forward: Forward, host: Host, alice: User) -> dict[str, str]:
+def uuids(
+    vm: Vm, network: Network, forward: Forward, host_name: HostName, host: Host, alice: User
+) -> dict[str, str]:
     token, _ = create_token(Actor(alice), name="script")
     office = create_address_set(Actor(alice), name="office", networks=["198.51.100.0/24"])
     web = RuleText("tcp", "80", address_set=str(office.uuid))
@@ -182,6 +194,7 @@ def uuids(vm: Vm, network: Network, forward: Forward, host: Host, alice: User) -
         "vm": vm,
         "network": network,
         "forward": forward,
+        "host_name": host_name,
         "reservation": forward.reservation,
         "host": host,
         "job": vm.job,

@@ -18,6 +18,7 @@ from kvmweb.host.progress import silent
 from networks.host.drivers.haproxy import HaProxy
 from networks.host.proxy import ChangeNames, Route
 from networks.host.spec import EgressSpec, HostNameSpec, NetworkSpec
+from networks.host.usage import Usage
 from networks.host.watch import Watcher
 from tests.netns import Namespace, eventually
 from tests.networks.host.lab import (
@@ -237,6 +238,29 @@ def test_another_public_address_disturbs_nobody(world: World) -> None:
         assert world.http("d.example.org") == "404"
         assert ask_on(tls, A)[0] == 200
     assert world.http(C) == f"web of {C}"
+
+
+def test_names_are_counted_each_for_itself(world: World) -> None:
+    world.apply()
+    usage = Usage(HaProxy(world.lab.paths.run / "haproxy"))
+    world.lab.host.call(lambda: list(usage.news()))
+    asked = [ask_http(world.lab.internet, PUBLIC, A)[1] for _ in range(3)]
+    world.tls(C)
+    told: dict[int, list[int]] = {}
+
+    def is_told() -> bool:
+        for payload in world.lab.host.call(lambda: list(usage.news())):
+            told.update({entry[0]: entry[1:] for entry in payload.get("host_names", ())})
+        return told.keys() == {1, 3} and told[1][7] == 3 and told[3][5] > 500
+
+    assert eventually(is_told, 20)
+    pid = proxies(world.lab)[0]
+    inward, outward, new = told[1][:3], told[1][3:6], told[1][6:]
+    assert {inward[0], outward[0], new[0]} == {pid}
+    assert inward[2] > 3 * len("GET / HTTP/1.1")
+    assert outward[2] > sum(map(len, asked))
+    assert told[3][7] == 1
+    assert not [p for p in world.lab.host.call(lambda: list(usage.news())) if p.get("host_names")]
 
 
 def test_the_last_name_takes_the_proxy_along(world: World) -> None:

@@ -1,0 +1,168 @@
+"""What people ask of host names."""
+
+from __future__ import annotations
+
+from typing import TypedDict, Unpack
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from kvmweb.core.access import get_for
+from kvmweb.core.errors import Conflict, Invalid
+from kvmweb.jobs.dispatch import request
+from kvmweb.projects.actions import Actor, audit
+from networks import host_names
+from networks.actions.forwards import lock_public_address
+from networks.actions.lookup import locked, named, still_present
+from networks.models import HostName, Network, Reservation
+
+_HTTP, _HTTPS = 80, 443
+
+
+class Serving(TypedDict, total=False):
+    """On which ports of the VM a name is served; an `http_port` of None is not at all."""
+
+    http_port: int | None
+    tls: str
+    tls_port: int | None
+    proxy_protocol: bool
+    note: str
+
+
+class HostNameChanges(Serving, total=False):
+    """What may be changed of a host name; what is not named stays."""
+
+    reservation: UUID | str
+
+
+def add_host_name(
+    actor: Actor,
+    *,
+    reservation: UUID | str,
+    name: str,
+    public_address: UUID | str | None = None,
+    **serving: Unpack[Serving],
+) -> HostName:
+    """Lead a name on the shared ports 80 and 443 of a public address to a reservation."""
+    label = host_names.parse_name(name)
+    with transaction.atomic():
+        target = named(actor, Reservation, reservation, "reservation")
+        public = lock_public_address(target.network.host, public_address)
+        network = locked(actor, target.network.uuid)
+        target = _usable(network, Reservation.objects.get(pk=target.pk))
+        host_names.refuse_no_ports(public)
+        host_names.refuse_taken(public, label, network)
+        made = HostName(
+            network=network,
+            reservation=target,
+            public_address=public,
+            name=label,
+            http_port=_HTTP,
+            since=network.generation + 1,
+        )
+        _serve(made, serving)
+        _insert(made)
+        job = request(actor, network, f"Lead {made}")
+        audit(actor, "host_name.create", made, project=network.project, job=job.uuid)
+    return made
+
+
+def _insert(made: HostName) -> None:
+    """The database has the last word: nobody gets a name twice."""
+    try:
+        with transaction.atomic():
+            made.save()
+    except IntegrityError as error:
+        raise Conflict(
+            f"The name {made.name} is taken on {made.public_address}.",
+            field="name",
+            code="host_name_taken",
+        ) from error
+
+
+def change_host_name(
+    actor: Actor, uuid: UUID | str, **changes: Unpack[HostNameChanges]
+) -> HostName:
+    """Lead a name elsewhere. The name and its public address stay."""
+    with transaction.atomic():
+        found = get_for(actor.user, HostName, uuid, write=True)
+        network = locked(actor, found.network.uuid)
+        found = still_present(found)
+        if "reservation" in changes:
+            target = named(actor, Reservation, changes["reservation"], "reservation")
+            found.reservation = _usable(network, target)
+        _serve(found, changes)
+        return _changed(actor, network, found, "Change", "change")
+
+
+def delete_host_name(actor: Actor, uuid: UUID | str) -> HostName:
+    """Give a name up. Nobody else gets it until the host has let go of it."""
+    with transaction.atomic():
+        found = get_for(actor.user, HostName, uuid, write=True)
+        network = locked(actor, found.network.uuid)
+        found = still_present(found)
+        found.present = False
+        return _changed(actor, network, found, "Remove", "delete")
+
+
+def _changed(actor: Actor, network: Network, found: HostName, verb: str, action: str) -> HostName:
+    found.since = network.generation + 1
+    found.save()
+    job = request(actor, network, f"{verb} host name {found}")
+    audit(actor, f"host_name.{action}", found, project=network.project, job=job.uuid)
+    return found
+
+
+def _usable(network: Network, target: Reservation) -> Reservation:
+    if network.mode == Network.Mode.ISOLATED:
+        raise Conflict(
+            f"Network “{network}” is isolated: nothing reaches it from outside.",
+            field="reservation",
+            code="network_isolated",
+        )
+    if target.network_id != network.pk:
+        raise Conflict(
+            f"A host name stays in its network, “{network}”.",
+            field="reservation",
+            code="other_network",
+            remedy="Delete this name, and add it there when it is gone.",
+        )
+    if not target.present:
+        raise Conflict("This address is being released.", field="reservation", code="deleting")
+    return target
+
+
+def _serve(found: HostName, serving: Serving) -> None:
+    """Take over on which ports the name is served."""
+    if "http_port" in serving:
+        found.http_port = _parse_port(serving["http_port"], "http_port")
+    if "tls" in serving:
+        found.tls = _parse_tls(serving["tls"])
+    if "tls_port" in serving:
+        found.tls_port = _parse_port(serving["tls_port"], "tls_port")
+    if "proxy_protocol" in serving:
+        found.proxy_protocol = serving["proxy_protocol"]
+    if "note" in serving:
+        found.note = serving["note"][:200]
+    if found.tls == HostName.Tls.OFF:
+        found.tls_port, found.proxy_protocol = None, False
+    else:
+        found.tls_port = found.tls_port or _HTTPS
+    if found.http_port is None and found.tls == HostName.Tls.OFF:
+        raise Invalid(
+            "A name is served on port 80, on port 443, or on both.",
+            field="http_port",
+            remedy="Give the port of the VM that answers HTTP, or switch TLS on.",
+        )
+
+
+def _parse_port(port: int | None, field: str) -> int | None:
+    if port is not None and not 1 <= port <= 65535:
+        raise Invalid("A port is a number from 1 to 65535.", field=field)
+    return port
+
+
+def _parse_tls(tls: str) -> str:
+    if tls not in HostName.Tls.values:
+        raise Invalid(f"Use one of: {', '.join(HostName.Tls.values)}.", field="tls")
+    return tls

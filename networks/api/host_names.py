@@ -1,0 +1,118 @@
+"""REST: host names on shared ports."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django_filters import rest_framework as filters
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from kvmweb.api.fields import Body, Filters, PortField
+from kvmweb.api.once import once
+from kvmweb.api.schema import starts, takes
+from kvmweb.api.views import Resource, actor_of
+from kvmweb.core.errors import Invalid
+from networks import actions
+from networks.api.parts import PartShown, target_of
+from networks.api.usage import HostNameUsageShown
+from networks.models import HostName, HostNameQuerySet
+
+
+class HostNameShown(PartShown):
+    name = serializers.CharField(help_text="`*.` before a name stands for one label.")
+    reservation = serializers.UUIDField(source="reservation.uuid")
+    public_address = serializers.UUIDField(source="public_address.uuid")
+    public_ip = serializers.CharField(
+        source="public_address.address", help_text="What the name has to resolve to."
+    )
+    address = serializers.CharField(source="reservation.address", help_text="Where it leads.")
+    http_port = serializers.IntegerField(allow_null=True)
+    tls = serializers.ChoiceField(HostName.Tls.choices)
+    tls_port = serializers.IntegerField(allow_null=True)
+    proxy_protocol = serializers.BooleanField()
+    note = serializers.CharField()
+    usage = HostNameUsageShown(source="*", help_text="What it has carried.")
+
+
+class ServingOfName(Body):
+    """On which ports of the VM a name is served."""
+
+    http_port = PortField(
+        required=False,
+        allow_null=True,
+        help_text="The VM's port for requests on port 80; null does not serve them. Default 80.",
+    )
+    tls = serializers.ChoiceField(
+        HostName.Tls.choices, required=False, help_text="What becomes of TLS on port 443."
+    )
+    tls_port = PortField(
+        required=False, allow_null=True, help_text="The VM's port for TLS. Default 443."
+    )
+    proxy_protocol = serializers.BooleanField(
+        required=False,
+        help_text="Begin each TLS connection by version 2 of the PROXY protocol, so that the VM"
+        " learns the client's address. It must expect that.",
+    )
+    note = serializers.CharField(required=False, allow_blank=True, max_length=200)
+
+
+class NewHostName(ServingOfName):
+    name = serializers.CharField(max_length=255)
+    vm = serializers.UUIDField(default=None, allow_null=True, help_text="This or `reservation`.")
+    reservation = serializers.UUIDField(default=None, allow_null=True)
+    public_address = serializers.UUIDField(
+        default=None, allow_null=True, help_text="The host's default one when absent."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if (attrs["vm"] is None) == (attrs["reservation"] is None):
+            raise Invalid("Say either `vm` or `reservation`.", field="vm")
+        return attrs
+
+
+class HostNameChange(ServingOfName):
+    reservation = serializers.UUIDField(
+        required=False, help_text="Another one of the same network."
+    )
+
+
+class HostNameFilter(Filters):
+    project = filters.UUIDFilter("network__project__uuid")
+    network = filters.UUIDFilter("network__uuid")
+    reservation = filters.UUIDFilter("reservation__uuid")
+    vm = filters.UUIDFilter("reservation__nic__vm__uuid")
+    public_address = filters.UUIDFilter("public_address__uuid")
+    search = filters.CharFilter("name", "icontains", help_text="Part of the name.")
+
+
+class HostNames(Resource):
+    """Names that share ports 80 and 443 of a public address."""
+
+    model = HostName
+    serializer_class = HostNameShown
+    filterset_class = HostNameFilter
+
+    def shown(self, rows: HostNameQuerySet) -> HostNameQuerySet:
+        return rows.for_display().select_related("reservation__nic__vm")
+
+    @takes(NewHostName, HostNameShown)
+    @once
+    def create(self, request: Request) -> Response:
+        """Lead a name to a VM or a reservation."""
+        wanted = self.body(NewHostName)
+        with target_of(request.user, wanted):
+            return self.accepted(actions.add_host_name(actor_of(request), **wanted))
+
+    @takes(HostNameChange, HostNameShown)
+    def partial_update(self, request: Request, uuid: UUID) -> Response:
+        """Lead a name elsewhere. The name and its public address stay."""
+        change = self.change(HostNameChange)
+        return self.accepted(actions.change_host_name(actor_of(request), uuid, **change))
+
+    @starts(HostNameShown)
+    def destroy(self, request: Request, uuid: UUID) -> Response:
+        """Give a name up; its open connections end."""
+        return self.accepted(actions.delete_host_name(actor_of(request), uuid))

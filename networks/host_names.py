@@ -1,0 +1,96 @@
+"""Which host name may be taken on a public address, and by whom.
+
+Ports 80 and 443 of an address belong either to forwards or to all host names there together.
+"""
+
+from __future__ import annotations
+
+from kvmweb.core.errors import Conflict, Invalid
+from kvmweb.hosts.facts import listening_ports
+from kvmweb.hosts.models import PublicAddress
+from networks.host.proxy import PORTS, is_name
+from networks.models import Forward, HostName, Network, PortClaim
+
+
+def parse_name(text: str) -> str:
+    """A host name (RFC 1123), perhaps with `*.` for one label, as it is compared: in lower case.
+
+    Names of other scripts are wanted in their ASCII form (RFC 5891), so that nobody takes one for
+    another.
+    """
+    name = text.strip().rstrip(".").lower()
+    if name.isascii() and is_name(name) and not name.rpartition(".")[2].isdigit():
+        return name
+    raise Invalid(
+        "This is no host name.",
+        field="name",
+        remedy=_ascii_form(name) or "Write a whole name such as www.example.org or *.example.org.",
+    )
+
+
+def _ascii_form(name: str) -> str:
+    try:
+        ascii_form = "" if name.isascii() else name.encode("idna").decode()
+    except UnicodeError:
+        return ""
+    return f"Write it in its ASCII form, {ascii_form}" if is_name(ascii_form) else ""
+
+
+def refuse_taken(public: PublicAddress, name: str, network: Network) -> None:
+    """Raise if another has this name there, or a wildcard that it belongs to. Call it with the
+    address's row locked. Another project is never named.
+    """
+    held = public.host_names.filter(name=name).exists()
+    others = public.host_names.exclude(network__project=network.project_id)
+    parent = name.partition(".")[2]
+    if name.startswith("*."):
+        below = others.filter(name__endswith=f".{parent}").values_list("name", flat=True)
+        held = held or any(other.partition(".")[2] == parent for other in below)
+    else:
+        held = held or others.filter(name=f"*.{parent}").exists()
+    if held:
+        raise Conflict(
+            f"The name {name} is taken on {public}.", field="name", code="host_name_taken"
+        )
+
+
+def refuse_no_ports(public: PublicAddress) -> None:
+    """Raise if something else has port 80 or 443 there. Call it with the address's row locked."""
+    if ":" in public.address:
+        raise Invalid(
+            "Host names are served on IPv4 addresses only.",
+            field="public_address",
+            remedy="Choose an IPv4 address, or open a forward on this one.",
+        )
+    if HostName.objects.filter(public_address=public).exists():
+        return
+    claims = PortClaim.objects.filter(public_address=public)
+    if claims.filter(protocol=Forward.Protocol.ALL).exists():
+        raise Conflict(
+            f"All of {public} leads to one guest (1:1 NAT).",
+            field="public_address",
+            code="address_taken",
+            remedy="Choose another public address.",
+        )
+    claimed = claims.filter(protocol="tcp", port__in=PORTS)
+    if taken := claimed.values_list("port", flat=True).first():
+        raise Conflict(
+            f"Port {taken} of {public} belongs to a forward, so host names cannot share it.",
+            field="public_address",
+            code="port_taken",
+            remedy="Choose another public address, or have that forward removed first.",
+        )
+    heard = listening_ports(public.host, public.address)
+    if busy := sorted(port for port in PORTS if ("tcp", port) in heard):
+        raise Conflict(
+            f"A program of the host itself listens on port {busy[0]} of {public}.",
+            field="public_address",
+            code="port_in_use",
+            remedy="Choose another public address, or ask an operator to free the port.",
+        )
+
+
+def shared_port(public: PublicAddress, protocols: list[str], first: int, last: int) -> int:
+    """The first of these ports that belongs to the host names of the address; 0 when none does."""
+    wanted = [port for port in PORTS if first <= port <= last and "tcp" in protocols]
+    return wanted[0] if wanted and public.host_names.exists() else 0
