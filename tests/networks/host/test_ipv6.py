@@ -22,6 +22,7 @@ from tests.networks.host.lab6 import (
     network6,
     settled,
 )
+from tests.networks.host.test_crash import killed
 
 pytestmark = pytest.mark.kernel
 
@@ -161,3 +162,20 @@ def _echoes(connection: socket.socket) -> bool:
         return connection.recv(100) == b"still there"
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("going", [False, True])
+def test_ipv6_comes_and_goes_though_the_worker_dies_after_any_op(lab: Lab, going: bool) -> None:
+    connect6(lab)
+    spec = network6(guests=1)
+    target = spec.reservations[0]
+    with_it = with_forwards(spec, forward6(1, 1, target))
+    lab.cable(target)
+    before, after = (with_it, network(guests=1)) if going else (network(guests=1), with_it)
+    at = 1
+    lab.apply(before)
+    while killed(lab, after, at):
+        lab.apply(after)
+        lab.apply(before)
+        at += 1
+    assert at > 3
