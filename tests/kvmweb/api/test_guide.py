@@ -46,7 +46,7 @@ def test_the_guide_does_what_it_says(
     )
     assert done.returncode == 0, done.stderr
     answers = [text.strip() for text in done.stdout.split(MARK)]
-    projects, made, _, job, _, shown, forward, _, why, changed, deleted = answers
+    projects, made, _, job, _, shown, forward, _, why, named, changed, deleted = answers
     assert json.loads(projects)["results"][0]["role"] == "owner"
     assert made.startswith("HTTP/1.1 202")
     assert "Location: /api/v1/jobs/" in made
@@ -58,6 +58,7 @@ def test_the_guide_does_what_it_says(
     }
     assert json.loads(forward)["public_endpoint"] == "198.51.100.11:7007"
     assert json.loads(why)["code"] == "host_not_answering"
+    assert json.loads(named)["name"] == "www.example.org"
     assert json.loads(changed)["memory_mib"] == 512
     assert json.loads(deleted)["state"] == "deleting"
     assert not Vm.objects.get().present
