@@ -9,7 +9,8 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-_PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 8, 38
+_PR_SET_KEEPCAPS, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 8, 15, 38
+_NAME = b"kvmweb-dns"
 _NET_BIND_SERVICE = 1 << 10
 _VERSION_3 = 0x20080522
 _NOBODY = 65534
@@ -20,8 +21,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def confine(needed: Path) -> None:
     """Become nobody, who may do one thing more than others: use ports below 1024.
 
+    The list of processes shows what it is.
+
     Where `needed` is hidden from others it stays the owner of its files, without other rights.
     """
+    _libc.prctl(_PR_SET_NAME, _NAME, 0, 0, 0)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     _libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)

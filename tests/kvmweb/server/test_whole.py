@@ -133,7 +133,7 @@ def test_the_whole_way(machine: Machine, internet: Namespace) -> None:
     assert "your address: 198.51.100.1:" in page
 
     assert machine.stop() < 20
-    assert {"dnsmasq", "libvirtd"} <= set(machine.programs())
+    assert {"dnsmasq", "kvmweb-dns", "libvirtd"} <= set(machine.programs())
     assert not {"redis-server", "python"} & set(machine.programs())
     assert "Hello from hello" in fetch(internet, said), "guests go on without the panel"
 
@@ -152,8 +152,8 @@ def test_the_whole_way(machine: Machine, internet: Namespace) -> None:
     machine.namespace.run("iptables", "-P", "FORWARD", "DROP")
     machine.stop()
     behind_docker = machine.start()
-    assert "chain FORWARD of table ip filter" in behind_docker
-    assert "iptables -I FORWARD -i kw+ -j ACCEPT" in behind_docker
+    assert "chain ip filter FORWARD drops what is forwarded" in behind_docker
+    assert "iptables-nft -I FORWARD -i kw+ -j ACCEPT" in behind_docker
     machine.namespace.run("iptables", "-P", "FORWARD", "ACCEPT")
     machine.namespace.nft("delete table ip filter")
 
