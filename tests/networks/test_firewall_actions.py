@@ -54,8 +54,15 @@ def test_rules_become_openings_of_the_network_and_of_one_guest(
     apply_to_network(actor, network.uuid, rule_sets=[web.uuid])
     apply_to_reservation(actor, reservation.uuid, rule_sets=[mine.uuid])
     spec = spec_of(network)
-    assert list(spec.inbound) == opens(("0.0.0.0/0", "tcp", 80, 80), ("0.0.0.0/0", "icmp", 0, 0))
-    assert list(spec.reservations[0].inbound) == opens(("198.51.100.7/32", "tcp", 22, 23))
+    assert list(spec.inbound) == opens(
+        ("0.0.0.0/0", "tcp", 80, 80),
+        ("::/0", "tcp", 80, 80),
+        ("0.0.0.0/0", "icmp", 0, 0),
+        ("::/0", "icmp", 0, 0),
+    )
+    assert list(spec.reservations[0].inbound) == opens(
+        ("198.51.100.7/32", "tcp", 22, 23), ("2001:db8::/32", "tcp", 22, 23)
+    )
     apply_to_network(actor, network.uuid, rule_sets=[])
     assert spec_of(network).inbound == ()
 

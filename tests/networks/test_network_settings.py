@@ -120,7 +120,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"egress": "maybe"}, "egress"),
     ({"egress_rules": [{"cidr": "10.0.0.1/8"}]}, "egress_rules"),
     ({"egress_rules": [{"cidr": "everywhere"}]}, "egress_rules"),
-    ({"egress_rules": [{"cidr": "fd00::/8"}]}, "egress_rules"),
+    ({"egress_rules": [{"cidr": "fd00::1/8"}]}, "egress_rules"),
     ({"egress_rules": [{"cidr": "10.0.0.0/8", "protocol": "sctp"}]}, "egress_rules"),
     ({"egress_rules": [{"cidr": "10.0.0.0/8", "protocol": "icmp", "ports": "8"}]}, "egress_rules"),
     ({"egress_rules": [{"cidr": "10.0.0.0/8", "protocol": "tcp", "ports": "9-8"}]}, "egress_rules"),
