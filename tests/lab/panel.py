@@ -133,14 +133,17 @@ class Panel:
         return page
 
     def add_operator(self, name: str) -> Client:
-        """A new operator with PASSWORD, and a client with a token of theirs."""
+        """A new operator with PASSWORD and a client with their token, once all hosts have been
+        heard: a new VM goes to the first of those."""
         self.manage(
             "createsuperuser",
             "--noinput",
             *("--username", name, "--email", f"{name}@example.com"),
             DJANGO_SUPERUSER_PASSWORD=PASSWORD,
         )
-        return Client(self.url, self.manage("token", "create", name))
+        client = Client(self.url, self.manage("token", "create", name))
+        wait_until(client.sees_all_hosts, seconds=60, what="all hosts")
+        return client
 
     def enrol(self, host: LabHost) -> list[str]:
         """Make a host of the lab known; the arguments that its programs are started with."""
@@ -211,6 +214,10 @@ class Client:
         made = self.post(path, body)
         self.succeed(made["job"])
         return made
+
+    def sees_all_hosts(self) -> bool:
+        """Whether no host is silent."""
+        return all(host["state"] == "active" for host in self.get("hosts/")["results"])
 
     def succeed(self, job: Any) -> dict[str, Any]:
         """Wait for a job (its id, or as shown with an object) and insist that it succeeded."""
