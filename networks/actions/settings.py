@@ -198,6 +198,14 @@ def _refuse(network: Network, before: Settings, after: Settings) -> None:
             code="network_forwards",
             remedy="Delete its forwards first.",
         )
+    if name := network.hostnames.filter(present=True).first():
+        raise Conflict(
+            f"The host name {name.name} leads into network “{network}”,"
+            " and nothing reaches an isolated network from outside.",
+            field="mode",
+            code="network_host_names",
+            remedy="Delete its host names first.",
+        )
 
 
 def running_guests(network: Network) -> int:

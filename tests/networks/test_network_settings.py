@@ -13,8 +13,8 @@ from kvmweb.core.errors import Conflict, Invalid
 from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.projects.actions import Actor
 from kvmweb.projects.models import AuditEvent
-from networks.actions import change_network, create_network, delete_forward
-from networks.models import Forward, Network
+from networks.actions import change_network, create_network, delete_forward, delete_host_name
+from networks.models import Forward, HostName, Network
 from networks.spec_from_rows import build_spec
 from networks.ways import Rule
 from tests.cast import finish_job
@@ -145,6 +145,16 @@ def test_a_network_with_forwards_is_not_isolated(
     with refused(Conflict, "mode", code="network_forwards"):
         change_network(actor, network.uuid, mode="isolated", confirm=True)
     delete_forward(actor, forward.uuid)
+    assert change_network(actor, network.uuid, mode="isolated", confirm=True).mode == "isolated"
+
+
+def test_a_network_with_host_names_is_not_isolated(
+    actor: Actor, network: Network, forward: Forward, host_name: HostName
+) -> None:
+    delete_forward(actor, forward.uuid)
+    with refused(Conflict, "mode", code="network_host_names"):
+        change_network(actor, network.uuid, mode="isolated", confirm=True)
+    delete_host_name(actor, host_name.uuid)
     assert change_network(actor, network.uuid, mode="isolated", confirm=True).mode == "isolated"
 
 
