@@ -49,7 +49,6 @@ from networks.host.proxy import (
     EndSessions,
     StartProxy,
     StopProxy,
-    StoreCertificates,
     WriteNames,
     routes,
 )
@@ -165,8 +164,6 @@ class HostKernel:
                 self.names.remove(op.bridge)
             case StartNames():
                 self.names.start()
-            case StoreCertificates():
-                self.proxy.store(op)
             case ChangeNames():
                 self.proxy.change(op)
             case EndSessions():

@@ -14,19 +14,18 @@ to be. Syntax: HAProxy's configuration.txt and management.txt, version 2.6.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from networks.host.spec import HostNameSpec, NetworkSpec
 
-Table = Literal["http", "tls", "terminated", "certificate"]
-MAPS: tuple[Table, ...] = ("http", "tls", "terminated")
-TABLES: tuple[Table, ...] = (*MAPS, "certificate")
+Table = Literal["http", "tls"]
+TABLES: tuple[Table, ...] = ("http", "tls")
 HTTP_PORT, TLS_PORT = 80, 443
 PORTS = (HTTP_PORT, TLS_PORT)
+NO_CERTIFICATES, NOBODYS_SOCKET = "no.certificates", "unknown.sock"
 KEPT_DAYS = 20
 _COUNTERS = "conn_cnt,conn_cur,bytes_in_cnt,bytes_out_cnt"
 _NOTHING = r'status 404 content-type text/plain string "Nothing is served under this name.\n"'
@@ -37,7 +36,7 @@ _NAME = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9-]{
 
 @dataclass(frozen=True, slots=True, order=True)
 class Route:
-    """A line of a map, or which certificate a name has."""
+    """A line of a map."""
 
     table: Table
     key: str
@@ -56,17 +55,10 @@ class Route:
         return self.value.partition("/")[0]
 
     @property
-    def target(self) -> tuple[str, int] | None:
+    def target(self) -> tuple[str, int]:
         """Address and port of the guest."""
-        if self.table == "certificate":
-            return None
         _, _, address, port = self.value.split("/")[:4]
         return address, int(port)
-
-    @property
-    def pem(self) -> str:
-        """The file of a certificate with its key."""
-        return self.value.replace("/", ".") + ".pem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +67,7 @@ class ProxyState:
 
     `current` says that it runs with the configuration of this version for the addresses `bound`.
     `elsewhere` are public addresses that names of others need, `taken` those names of this network
-    that others have. `written` is what the file of the network says, `live` what the proxy does,
-    `stored` the certificates on disk.
+    that others have. `written` is what the file of the network says, `live` what the proxy does.
     """
 
     running: bool = False
@@ -86,21 +77,9 @@ class ProxyState:
     taken: frozenset[str] = frozenset()
     written: frozenset[Route] = frozenset()
     live: frozenset[Route] = frozenset()
-    stored: frozenset[str] = frozenset()
 
 
 NO_PROXY = ProxyState()
-
-
-@dataclass(frozen=True, slots=True)
-class StoreCertificates:
-    """Write certificates with their keys where only the proxy's start reads them: file, sealed."""
-
-    files: frozenset[tuple[str, str]] = field(repr=False)
-
-    @property
-    def sentence(self) -> str:
-        return f"Stored {_count(len(self.files), 'certificate', 'certificates')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +144,7 @@ class StopProxy:
         return "Stopped the proxy of host names"
 
 
-ProxyOp = StoreCertificates | ChangeNames | EndSessions | WriteNames | StartProxy | StopProxy
+ProxyOp = ChangeNames | EndSessions | WriteNames | StartProxy | StopProxy
 
 
 def is_name(text: str) -> bool:
@@ -187,24 +166,10 @@ def _routes(owner: str, name: HostNameSpec) -> Iterable[Route]:
     if name.tls == "passthrough":
         suffix = f"/{_PROXIED}" if name.proxy_protocol else ""
         yield Route("tls", key, _value(owner, name, name.tls_port) + suffix)
-    if name.tls == "terminate":
-        yield Route("terminated", key, _value(owner, name, name.tls_port))
-        digest = hashlib.sha256(name.certificate.encode()).hexdigest()[:16]
-        yield Route("certificate", key, f"{owner}/{name.number}/{digest}")
 
 
 def _value(owner: str, name: HostNameSpec, port: int) -> str:
     return f"{owner}/{name.number}/{name.address}/{port}"
-
-
-def sealed(spec: NetworkSpec) -> dict[str, str]:
-    """The sealed certificates of a network by the names of their files."""
-    return {
-        route.pem: name.certificate
-        for name in spec.host_names
-        for route in _routes(spec.bridge, name)
-        if route.table == "certificate"
-    }
 
 
 def addresses(spec: NetworkSpec, state: ProxyState) -> frozenset[str]:
@@ -215,9 +180,6 @@ def addresses(spec: NetworkSpec, state: ProxyState) -> frozenset[str]:
 def proxy_plan(spec: NetworkSpec, state: ProxyState) -> Iterable[ProxyOp]:
     """What brings the proxy to the names of this network."""
     wanted = routes(spec)
-    missing = frozenset((f, s) for f, s in sealed(spec).items() if f not in state.stored)
-    if missing and spec.present:
-        yield StoreCertificates(missing)
     if state.running and wanted != state.live:
         yield ChangeNames(add=wanted - state.live, remove=state.live - wanted)
     gone = _targets(state.live | state.written) - _targets(wanted)
@@ -234,11 +196,11 @@ def proxy_plan(spec: NetworkSpec, state: ProxyState) -> Iterable[ProxyOp]:
 
 
 def _targets(found: Iterable[Route]) -> frozenset[tuple[str, int]]:
-    return frozenset(route.target for route in found if route.target is not None)
+    return frozenset(route.target for route in found)
 
 
 def _routed(add: Iterable[Route], remove: Iterable[Route]) -> str:
-    led = sorted({_led(route) for route in add if route.target})
+    led = sorted({_led(route) for route in add})
     gone = sorted({route.name for route in remove} - {route.name for route in add})
     if len(led) > 3:
         led = [f"{len(led)} host names"]
@@ -246,11 +208,11 @@ def _routed(add: Iterable[Route], remove: Iterable[Route]) -> str:
         gone = [f"{len(gone)} host names"]
     parts = [f"Led {', '.join(led)}"] if led else []
     parts += [f"{'closed' if led else 'Closed'} {', '.join(gone)}"] if gone else []
-    return "; ".join(parts) or "Changed certificates of host names"
+    return "; ".join(parts)
 
 
 def _led(route: Route) -> str:
-    address, port = route.target or ("", 0)
+    address, port = route.target
     return f"{route.name} to {address}:{port}"
 
 
@@ -264,16 +226,8 @@ def configuration(public: Iterable[str], user: str) -> str:
     Its files are named as in the folder it is started in: a socket's whole path may be too long.
     """
     places = sorted(public)
-    owned = f" user {user}" if user else ""
     return "\n".join(
-        [
-            *_globals(user),
-            *_http(places),
-            *_tls(places),
-            *_terminated(places, owned),
-            *_guests(),
-            "",
-        ]
+        [*_globals(user), *_http(places), *_tls(places), *_unknown(user), *_guests(), ""]
     )
 
 
@@ -285,7 +239,6 @@ def _globals(user: str) -> list[str]:
         "    stats socket unix@admin.sock mode 600 level admin expose-fd listeners",
         "    stats timeout 1m",
         "    hard-stop-after 24h",
-        "    ssl-default-bind-options ssl-min-ver TLSv1.2",
         "defaults",
         "    option contstats",
         "    option dontlognull",
@@ -329,32 +282,26 @@ def _lead(rule: str) -> list[str]:
     ]
 
 
-def _ask_host(table: Table, scheme: str) -> list[str]:
+def _http(places: list[str]) -> list[str]:
     """Requests by their Host header, which may carry a port and end in a dot (RFC 9110, 7.2)."""
     rule = "http-request"
-    return [
-        f"    {rule} set-var(txn.name) req.hdr(host),field(1,:),rtrim(.),lower",
-        *_lookup(rule, table),
-        f"    {rule} return {_NOTHING} unless {_FOUND}",
-        *_lead(rule),
-        f"    {rule} del-header X-Forwarded-For",
-        f"    {rule} set-header X-Forwarded-Proto {scheme}",
-        "    default_backend guest_http",
-    ]
-
-
-def _http(places: list[str]) -> list[str]:
     return [
         "frontend http",
         "    mode http",
         *(f"    bind {place}:{HTTP_PORT}" for place in places),
         *_limit_sources(),
-        *_ask_host("http", "http"),
+        f"    {rule} set-var(txn.name) req.hdr(host),field(1,:),rtrim(.),lower",
+        *_lookup(rule, "http"),
+        f"    {rule} return {_NOTHING} unless {_FOUND}",
+        *_lead(rule),
+        f"    {rule} del-header X-Forwarded-For",
+        f"    {rule} set-header X-Forwarded-Proto http",
+        "    default_backend guest_http",
     ]
 
 
 def _tls(places: list[str]) -> list[str]:
-    """By the server name of the client's hello; what is not passed on is for us to answer."""
+    """By the server name of the client's hello; one that nobody has is for us to answer."""
     rule, hello = "tcp-request content", "{ req.ssl_hello_type 1 }"
     return [
         "frontend tls",
@@ -367,41 +314,23 @@ def _tls(places: list[str]) -> list[str]:
         *_lookup(rule, "tls"),
         f"    {rule} accept if {hello} !{{ var(txn.to) -m found }}",
         *_lead(rule),
-        "    use_backend terminate_%[dst] if !{ var(txn.to) -m found }",
+        "    use_backend unknown if !{ var(txn.to) -m found }",
         f"    use_backend guest_proxied if {{ var(txn.to),field(5,/) {_PROXIED} }}",
         "    default_backend guest_tls",
     ]
 
 
-def _terminated(places: list[str], owned: str) -> list[str]:
-    """Each public address has its own certificates: a name there may be another's here."""
-    backends = [
-        line
-        for place in places
-        for line in (
-            f"backend terminate_{place}",
-            "    mode tcp",
-            f"    server proxy unix@{place}.sock send-proxy-v2",
-        )
-    ]
+def _unknown(user: str) -> list[str]:
+    """TLS that has no certificate to offer answers every name with the alert."""
+    owned = f" user {user}" if user else ""
     return [
-        "frontend terminated",
-        "    mode http",
-        *(
-            f"    bind unix@{place}.sock mode 600{owned} accept-proxy {_ssl(place)}"
-            for place in places
-        ),
-        "    http-request set-var(txn.sni) ssl_fc_sni,rtrim(.),lower",
-        "    http-request set-var(txn.asked) req.hdr(host),field(1,:),rtrim(.),lower",
-        "    http-request return status 421 unless { var(txn.asked),strcmp(txn.sni) eq 0 }",
-        *_ask_host("terminated", "https"),
-        *backends,
+        "frontend unknown",
+        "    mode tcp",
+        f"    bind unix@{NOBODYS_SOCKET} mode 600{owned} ssl strict-sni crt-list {NO_CERTIFICATES}",
+        "backend unknown",
+        "    mode tcp",
+        f"    server proxy unix@{NOBODYS_SOCKET}",
     ]
-
-
-def _ssl(place: str) -> str:
-    """A name that has no certificate here is answered with unrecognized_name."""
-    return f"ssl strict-sni crt-list {place}.certificates alpn h2,http/1.1"
 
 
 def _guests() -> list[str]:

@@ -13,7 +13,7 @@ from typing import Literal
 Mode = Literal["nat", "routed", "isolated"]
 Ipv6 = Literal["off", "nat66", "routed"]
 Protocol = Literal["tcp", "udp", "all"]
-Tls = Literal["off", "passthrough", "terminate"]
+Tls = Literal["off", "passthrough"]
 EgressProtocol = Literal["any", "tcp", "udp", "icmp"]
 
 
@@ -94,8 +94,7 @@ class HostNameSpec:
 
     `number` is that of its counters. `name` is in lower case and ASCII, `*.` before it stands for
     one label. `http_port` is where requests on port 80 go, 0 nowhere; `tls_port` where TLS on port
-    443 goes: as it is, with the client told by the PROXY protocol if `proxy_protocol`, or
-    terminated by `certificate`, a PEM text sealed for this host.
+    443 goes, not decrypted, with the client told by the PROXY protocol if `proxy_protocol`.
     """
 
     id: str
@@ -107,7 +106,6 @@ class HostNameSpec:
     tls: Tls = "off"
     tls_port: int = 0
     proxy_protocol: bool = False
-    certificate: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

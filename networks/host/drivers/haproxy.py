@@ -26,14 +26,13 @@ from kvmweb.host.files import write_durably
 from networks.host.drivers.counters import Counted
 from networks.host.proxy import (
     HTTP_PORT,
-    MAPS,
+    NO_CERTIFICATES,
     TABLES,
     ChangeNames,
     EndSessions,
     ProxyState,
     Route,
     StartProxy,
-    StoreCertificates,
     Table,
     WriteNames,
     configuration,
@@ -101,9 +100,6 @@ class HaProxy:
             if target in op.targets:
                 self._ask(f"shutdown session {session}")
 
-    def store(self, op: StoreCertificates) -> None:
-        """Nothing yet."""
-
     def write(self, op: WriteNames) -> None:
         """Replace the file of a network."""
         path = self._names / op.owner
@@ -117,7 +113,7 @@ class HaProxy:
         """Start it in the background, in place of one with another configuration."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(0o711)
-        self._write_tables(op.addresses)
+        self._write_tables()
         file = self._configuration_file(op.addresses)
         write_durably(file, self._text(op.addresses).encode())
         arguments = self._arguments(file)
@@ -189,18 +185,17 @@ class HaProxy:
         self._live, self._live_of = set(), None
         if pid is None:
             return False
-        for table in MAPS:
+        for table in TABLES:
             self._live |= set(_shown(table, self._ask(f"show map {table}.map")))
         self._live_of = pid
         return True
 
-    def _write_tables(self, public: Iterable[str]) -> None:
+    def _write_tables(self) -> None:
         routes = [route for written in self._written().values() for route in sorted(written)]
-        for table in MAPS:
+        for table in TABLES:
             lines = [f"{r.key} {r.value}\n" for r in routes if r.table == table]
             (self._folder / f"{table}.map").write_text("".join(lines))
-        for place in public:
-            (self._folder / f"{place}.certificates").write_text("")
+        (self._folder / NO_CERTIFICATES).write_text("")
 
     def _configuration_file(self, public: Iterable[str]) -> Path:
         """Named by its content, so that the command line says what a process was started with."""

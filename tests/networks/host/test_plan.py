@@ -45,7 +45,6 @@ from networks.host.proxy import (
     ProxyState,
     StartProxy,
     StopProxy,
-    StoreCertificates,
     WriteNames,
 )
 from networks.host.spec import (
@@ -131,14 +130,7 @@ def after(state: NetworkState, op: Op) -> NetworkState:  # noqa: C901
             return replace(state, names_running=True)
         case DeleteBridge():
             return replace(state, bridge=None)
-        case (
-            StoreCertificates()
-            | ChangeNames()
-            | EndSessions()
-            | WriteNames()
-            | StartProxy()
-            | StopProxy()
-        ):
+        case ChangeNames() | EndSessions() | WriteNames() | StartProxy() | StopProxy():
             return replace(state, proxy=_proxied(op, state.proxy))
         case _:
             assert_never(op)
@@ -146,8 +138,6 @@ def after(state: NetworkState, op: Op) -> NetworkState:  # noqa: C901
 
 def _proxied(op: ProxyOp, proxy: ProxyState) -> ProxyState:
     match op:
-        case StoreCertificates():
-            return replace(proxy, stored=proxy.stored | {file for file, _ in op.files})
         case ChangeNames():
             assert op.remove <= proxy.live
             assert not op.add & proxy.live
@@ -155,8 +145,7 @@ def _proxied(op: ProxyOp, proxy: ProxyState) -> ProxyState:
         case EndSessions():
             return proxy
         case WriteNames():
-            kept = {route.pem for route in op.routes}
-            return replace(proxy, written=op.routes, stored=proxy.stored & kept)
+            return replace(proxy, written=op.routes)
         case StartProxy():
             return replace(
                 proxy, running=True, current=True, bound=op.addresses, live=proxy.written
@@ -268,10 +257,9 @@ def host_names(draw: st.DrawFn) -> tuple[HostNameSpec, ...]:
             name=name,
             address=f"10.61.0.{draw(HOSTS)}",
             http_port=draw(st.sampled_from([0, 80])),
-            tls=draw(st.sampled_from(["off", "passthrough", "terminate"])),
+            tls=draw(st.sampled_from(["off", "passthrough"])),
             tls_port=draw(st.sampled_from([443, 8443])),
             proxy_protocol=draw(st.booleans()),
-            certificate=draw(st.sampled_from(["one", "two"])),
         )
         for number, (address, name) in enumerate(draw(st.lists(places, unique=True, max_size=3)))
     )
