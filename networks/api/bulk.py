@@ -13,11 +13,12 @@ from rest_framework.response import Response
 from kvmweb.api.fields import Body, Shown
 from kvmweb.api.once import once
 from kvmweb.api.schema import takes
-from kvmweb.api.views import actor_of, job_url
+from kvmweb.api.views import actor_of, job_url, user_of
 from kvmweb.core.errors import Several
 from networks import actions
 from networks.actions.bulk import MOST_FORWARDS
 from networks.api.forwards import Forwards, ForwardShown, NewForward
+from networks.api.parts import reservation_of
 
 
 class NewForwards(Body):
@@ -47,7 +48,7 @@ class BulkForwards(Forwards):
         for at, vm in by_vm.items():
             if vm is not None:
                 if vm not in targets:
-                    targets[vm] = self._reservation_of(vm, field=f"forwards.{at}.vm")
+                    targets[vm] = reservation_of(user_of(request), vm, f"forwards.{at}.vm")
                 entries[at]["reservation"] = targets[vm]
         try:
             made = actions.add_forwards(actor_of(request), entries)

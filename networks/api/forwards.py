@@ -19,19 +19,15 @@ from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of, user_of
 from kvmweb.core.access import get_for
-from kvmweb.core.errors import Invalid, KvmwebError, NotFound
+from kvmweb.core.errors import Invalid, NotFound
 from networks import actions, expiry
 from networks.admission import LARGEST_LIMIT, MOST_SOURCES
 from networks.api.flows import ended, ends_flows, listing, lists_flows
-from networks.api.parts import PartShown
+from networks.api.parts import PartShown, target_of
 from networks.api.usage import ForwardUsageShown
 from networks.api.why import Trying, TryingPort, explains_forward, explains_port, query, shown
 from networks.flows import of_forward
-from networks.models import (
-    Forward,
-    ForwardQuerySet,
-    Reservation,
-)
+from networks.models import Forward, ForwardQuerySet
 from networks.ports import LARGEST_PORT, warning_for
 from networks.usage import unused
 from networks.why import why_forward
@@ -178,23 +174,8 @@ class Forwards(Resource):
     def create(self, request: Request) -> Response:
         """Open a public port to a VM or a reservation."""
         wanted = self.body(NewForward)
-        vm = wanted.pop("vm")
-        if vm is not None:
-            wanted["reservation"] = self._reservation_of(vm)
-        try:
+        with target_of(user_of(request), wanted):
             return self.accepted(actions.add_forward(actor_of(request), **wanted))
-        except KvmwebError as error:
-            if vm is not None and error.field == "reservation":
-                error.field = "vm"
-            raise
-
-    def _reservation_of(self, vm: UUID, field: str = "vm") -> UUID:
-        """The first address of a VM."""
-        visible = Reservation.objects.visible_to(self.request.user).filter(nic__vm__uuid=vm)
-        first = visible.order_by("nic__pk").first()
-        if first is None:
-            raise Invalid("There is no such VM.", field=field, code="no_such_vm")
-        return first.uuid
 
     @previewed
     @takes(ForwardChange, ForwardShown)

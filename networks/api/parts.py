@@ -35,17 +35,22 @@ class PartShown(Shown):
         return nic.vm.uuid if nic else None
 
 
+def reservation_of(user: User, vm: UUID, field: str = "vm") -> UUID:
+    """The first address of a VM."""
+    visible = Reservation.objects.visible_to(user).filter(nic__vm__uuid=vm)
+    first = visible.order_by("nic__pk").first()
+    if first is None:
+        raise Invalid("There is no such VM.", field=field, code="no_such_vm")
+    return first.uuid
+
+
 @contextmanager
 def target_of(user: User, wanted: dict[str, Any]) -> Iterator[None]:
     """Have `wanted` name a reservation where it named a VM: its first address. Refusals name what
     the request named."""
     vm = wanted.pop("vm")
     if vm is not None:
-        visible = Reservation.objects.visible_to(user).filter(nic__vm__uuid=vm)
-        first = visible.order_by("nic__pk").first()
-        if first is None:
-            raise Invalid("There is no such VM.", field="vm", code="no_such_vm")
-        wanted["reservation"] = first.uuid
+        wanted["reservation"] = reservation_of(user, vm)
     try:
         yield
     except KvmwebError as error:
