@@ -9,7 +9,6 @@ urlpatterns = [
     path("", include("kvmweb.ui.urls")),
     path("", include("vms.urls")),
     path("", include("networks.urls")),
-    path("", include("networks.seeing_urls")),
     path("", include("kvmweb.jobs.urls")),
     path("", include("kvmweb.hosts.urls")),
     path("api/v1/", include("kvmweb.api.urls")),
