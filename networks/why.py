@@ -51,10 +51,10 @@ class Explanation:
 
 
 def why_forward(
-    user: User, forward: Forward, *, source: str = "", protocol: str = ""
+    user: User, forward: Forward, *, source: str = "", protocol: str = "", public_port: int = 0
 ) -> Explanation:
-    """For one protocol of the forward: the first one unless another is named."""
-    if protocol and protocol not in forward.protocols:
+    """For one protocol and port of the forward: the first ones unless others are named."""
+    if protocol and not forward.is_whole and protocol not in forward.protocols:
         words = " or ".join(forward.protocols)
         raise Invalid(f"This forward is for {words}.", field="protocol")
     if source:
@@ -64,6 +64,7 @@ def why_forward(
         network=str(forward.network.uuid),
         forward=str(forward.uuid),
         protocol=protocol or forward.protocols[0],
+        public_port=public_port,
         source=source,
     )
     return _explanation(user, forward.network, known, case)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, Q
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -230,14 +230,16 @@ class Forwards(Resource):
     def explain_port(self, request: Request) -> Response:
         """Why a port of a public address is (not) reachable: asked of the host now."""
         wanted = query(request, TryingPort)
-        place = {name: wanted.pop(name) for name in ("public_address", "public_port")}
-        forward = self._at(place, wanted["protocol"] or "tcp")
+        address = wanted.pop("public_address")
+        forward = self._at(address, wanted["protocol"] or "tcp", wanted["public_port"])
         return shown(why_forward(user_of(request), forward, **wanted))
 
-    def _at(self, place: dict[str, Any], protocol: str) -> Forward:
-        claimed = {"claims__protocol": protocol, "claims__port": place["public_port"]}
-        address = {"public_address__address": place["public_address"]}
-        found: Forward | None = self.get_queryset().filter(**claimed, **address).first()
+    def _at(self, address: str, protocol: str, port: int) -> Forward:
+        """Who has this port, alone or with all of the address."""
+        claims = Q(claims__protocol=protocol, claims__port=port)
+        claims |= Q(claims__protocol=Forward.Protocol.ALL)
+        rows = self.get_queryset().filter(claims, public_address__address=address)
+        found: Forward | None = rows.first()
         if found is None:
             raise NotFound("None of your forwards uses this port of this address.")
         return found

@@ -11,10 +11,11 @@ from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from kvmweb.hosts.models import Host
+from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.projects.actions import Actor
 from networks import actions
-from networks.models import Forward, Network
+from networks.actions import add_forward
+from networks.models import Forward, Network, Reservation
 from tests.asking import answering
 from tests.cast import fail_job, finish_job
 from tests.kvmweb.api.conftest import Program
@@ -95,6 +96,21 @@ def test_a_port_leads_only_to_ones_own_forward(
     elsewhere = Program(alice).get("forwards/explain/", **(place | {"public_port": 1}))
     assert elsewhere.status_code == 404
     assert len(asked) == 1
+
+
+def test_a_port_is_found_in_a_range_and_where_all_of_an_address_is_led(
+    alice: User, actor: Actor, host: Host, reservation: Reservation, asked: list[dict[str, Any]]
+) -> None:
+    other = PublicAddress.objects.create(host=host, address="198.51.100.12")
+    in_row = add_forward(actor, reservation=reservation.uuid, public_port=30000, ports=10)
+    whole = add_forward(
+        actor, reservation=reservation.uuid, protocol="all", public_address=other.uuid
+    )
+    for address, forward in (("198.51.100.11", in_row), (other.address, whole)):
+        place = {"public_address": address, "public_port": 30007, "protocol": "tcp"}
+        assert Program(alice).get("forwards/explain/", **place).status_code == 200
+        told = asked.pop()
+        assert (told["forward"], told["public_port"]) == (str(forward.uuid), 30007)
 
 
 @pytest.mark.parametrize(
