@@ -53,11 +53,15 @@ def _context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
     found = Network.objects.visible_to(user_of(request)).for_display().get(uuid=uuid)
     guests = _guests(request, found)
     writable = writable_ids(request)
-    forwards = Forward.objects.visible_to(user_of(request)).for_display().filter(network=found)
+    shown = Forward.objects.visible_to(user_of(request)).for_display()
+    forwards = list(shown.filter(network=found))
     return {
         "network": found,
         "guests": guests,
         "forwards": forwards,
+        "is_reached_as_a_whole": found.mode == Network.Mode.ROUTED
+        or found.ipv6 == "routed"
+        or any(forward.protocol == Forward.Protocol.ALL for forward in forwards),
         "map": subnet_map.draw(found.subnet, [_taken(guest) for guest in guests]),
         "names": HostName.objects.visible_to(user_of(request)).for_display().filter(network=found),
         "drifts": found.drifts.for_display()[:10],
