@@ -6,6 +6,7 @@ write lists that overlap. So the list is cut along its addresses into ranges tha
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from itertools import pairwise
@@ -80,16 +81,23 @@ def permits(
 def disjoint(boxes: Iterable[Box]) -> Iterator[Box]:
     """The same area as `boxes` in boxes that do not overlap: cut along the first side, with all
     that meets there on the second."""
-    wanted = list(boxes)
-    cuts = sorted({low for (low, _), _ in wanted} | {high + 1 for (_, high), _ in wanted})
+    begins: dict[int, list[Range]] = defaultdict(list)
+    ends: dict[int, list[Range]] = defaultdict(list)
+    for (first, last), second in boxes:
+        begins[first].append(second)
+        ends[last + 1].append(second)
     strips: list[tuple[Range, tuple[Range, ...]]] = []
-    for low, after in pairwise(cuts):
-        there = merged(second for (first, last), second in wanted if first <= low <= last)
-        if strips and strips[-1][1] == there and strips[-1][0][1] == low - 1:
+    there: list[Range] = []
+    for low, after in pairwise(sorted(begins.keys() | ends.keys())):
+        there += begins.get(low, ())
+        for over in ends.get(low, ()):
+            there.remove(over)
+        seconds = merged(there)
+        if strips and strips[-1][1] == seconds and strips[-1][0][1] == low - 1:
             low = strips.pop()[0][0]  # noqa: PLW2901
-        strips.append(((low, after - 1), there))
-    for strip, there in strips:
-        for second in there:
+        strips.append(((low, after - 1), seconds))
+    for strip, seconds in strips:
+        for second in seconds:
             yield strip, second
 
 
