@@ -21,6 +21,8 @@ ALL_PORTS = (1, 65535)
 ANYONE = ("0.0.0.0/0", "::/0")
 MOST_RULES = 100
 MOST_SOURCES = 256
+MOST_OPENINGS = 1000
+"""For one guest; an opening is a rule for one source."""
 _PORTS = re.compile(r"([0-9]{1,5})(?:\s*[-–:]\s*([0-9]{1,5}))?")
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Prefetch
 
 from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict, Invalid
@@ -16,7 +17,14 @@ from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit, project_for
 from kvmweb.projects.models import Project
 from networks.actions.lookup import locked, named, still_present
-from networks.inbound import MOST_RULES, PROTOCOLS, RuleText, parse_networks, parse_ports
+from networks.inbound import (
+    MOST_OPENINGS,
+    MOST_RULES,
+    PROTOCOLS,
+    RuleText,
+    parse_networks,
+    parse_ports,
+)
 from networks.models import AddressSet, Network, Reservation, Rule, RuleSet
 
 S = TypeVar("S", AddressSet, RuleSet)
@@ -55,7 +63,7 @@ def change_address_set(
         changed.save()
         if changed.networks != before:
             using = RuleSet.objects.filter(rules__address_set=changed).distinct()
-            _bring_to_hosts(actor, using, f"Change addresses {changed}")
+            _bring_to_hosts(actor, using, f"Change addresses {changed}", "networks")
         audit(actor, "address-set.change", changed, project=changed.project, before=before)
     return changed
 
@@ -104,7 +112,8 @@ def change_rule_set(
         if rules is not None:
             changed.rules.all().delete()
             _write_rules(changed, rules)
-            _bring_to_hosts(actor, RuleSet.objects.filter(pk=changed.pk), f"Change rules {changed}")
+            itself = RuleSet.objects.filter(pk=changed.pk)
+            _bring_to_hosts(actor, itself, f"Change rules {changed}", "rules")
         after = [str(rule) for rule in changed.rules.all()]
         audit(
             actor, "rule-set.change", changed, project=changed.project, before=before, after=after
@@ -134,6 +143,7 @@ def apply_to_network(actor: Actor, uuid: UUID | str, *, rule_sets: Sequence[UUID
         network = locked(actor, uuid)
         chosen = _chosen(actor, network.project, rule_sets)
         network.rule_sets.set(chosen)
+        _refuse_too_many(network, "rule_sets")
         job = request(actor, network, f"Change the firewall of network {network}")
         names = [str(each) for each in chosen]
         audit(actor, "network.firewall", network, project=network.project, job=job.uuid, sets=names)
@@ -151,6 +161,7 @@ def apply_to_reservation(
         reservation = still_present(found)
         chosen = _chosen(actor, network.project, rule_sets)
         reservation.rule_sets.set(chosen)
+        _refuse_too_many(network, "rule_sets")
         reservation.since = network.generation + 1
         reservation.save(update_fields=["since"])
         job = request(actor, network, f"Change the firewall of {reservation.name}")
@@ -225,9 +236,32 @@ def _row(rule_set: RuleSet, rule: RuleText, known: dict[str, AddressSet]) -> Rul
     )
 
 
-def _bring_to_hosts(actor: Actor, rule_sets: Iterable[RuleSet], title: str) -> None:
-    """A job for each network with a guest that these open, locked in the order of their ids."""
+def _bring_to_hosts(actor: Actor, rule_sets: Iterable[RuleSet], title: str, field: str) -> None:
+    """A job for each network with a guest that these open, locked in the order of their ids.
+    `field` is what was changed."""
     wanted = {network.pk for rule_set in rule_sets for network in rule_set.affected()}
     for network in lock(Network.objects.all()).filter(pk__in=wanted).order_by("pk"):
         if network.present:
+            _refuse_too_many(network, field)
             request(actor, network, title)
+
+
+def _refuse_too_many(network: Network, field: str) -> None:
+    """Raise if a guest would be opened to more than a host can hold for each of many."""
+    rows = network.reservations.filter(present=True, rule_sets__isnull=False).distinct()
+    single = rows.prefetch_related(Prefetch("rule_sets", RuleSet.objects.with_rules()))
+    most = max((_openings(each.rule_sets.all()) for each in single), default=0)
+    count = _openings(network.rule_sets.with_rules()) + most
+    if count > MOST_OPENINGS:
+        raise Conflict(
+            f"A guest of network “{network}” would have {count} openings, and at most"
+            f" {MOST_OPENINGS} are possible.",
+            field=field,
+            code="too_many_openings",
+            remedy="Join neighbouring addresses into networks, or apply fewer rule sets.",
+        )
+
+
+def _openings(rule_sets: Iterable[RuleSet]) -> int:
+    """How many pairs of a rule and a source there are."""
+    return sum(len(rule.admitted) for rule_set in rule_sets for rule in rule_set.rules.all())

@@ -67,6 +67,26 @@ def test_rules_become_openings_of_the_network_and_of_one_guest(
     assert spec_of(network).inbound == ()
 
 
+def test_no_guest_gets_more_openings_than_a_host_can_hold(
+    actor: Actor, network: Network, reservation: Reservation
+) -> None:
+    many = create_address_set(actor, name="many", networks=[f"10.{n}.0.1" for n in range(100)])
+    rule = RuleText("tcp", address_set=str(many.uuid))
+    eight, two = (
+        create_rule_set(actor, name=f"set-{count}", rules=[rule] * count) for count in (8, 2)
+    )
+    apply_to_network(actor, network.uuid, rule_sets=[eight.uuid])
+    apply_to_reservation(actor, reservation.uuid, rule_sets=[two.uuid])
+    more = [*many.networks, "10.100.0.1"]
+    with refused(Conflict, "networks", code="too_many_openings"):
+        change_address_set(actor, many.uuid, networks=more)
+    with refused(Conflict, "rules", code="too_many_openings"):
+        change_rule_set(actor, two.uuid, rules=[rule] * 3)
+    with refused(Conflict, "rule_sets", code="too_many_openings"):
+        apply_to_network(actor, network.uuid, rule_sets=[eight.uuid, two.uuid])
+    assert len(spec_of(network).reservations[0].inbound) == 200
+
+
 def test_a_changed_set_goes_to_the_networks_that_use_it_and_no_others(
     actor: Actor, network: Network, reservation: Reservation
 ) -> None:
