@@ -43,6 +43,8 @@ def check_form(spec: NetworkSpec) -> None:
             wrong.append(reservation.mac)
         if reservation.hostname and not _HOSTNAME.fullmatch(reservation.hostname):
             wrong.append(reservation.hostname)
+    labels = spec.names.domain.split(".") if spec.names is not None else []
+    wrong += [label for label in labels if not _HOSTNAME.fullmatch(label)]
     if wrong:
         raise HostError(f"The network cannot have the name {wrong[0]!r}.", code="bad_spec")
 
