@@ -7,7 +7,7 @@ no rule is touched, and no apply waits for it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
@@ -62,8 +62,9 @@ def listed(spec: NetworkSpec | None, scope: Scope) -> Listing:
     found = _raw(spec, scope)
     shown: list[ShownFlow] = []
     searched, limit = 0, min(scope.limit, MOST)
-    for flow in _decoded(found):
+    for whole in _decoded(found):
         searched += 1
+        flow = discreet(whole, IPv4Network(spec.subnet))
         if _matches(flow, scope.search):
             shown.append(_shown(spec, flow))
         if len(shown) >= limit:
@@ -86,6 +87,16 @@ def ended(spec: NetworkSpec | None, scope: Scope) -> int:
     finally:
         flows.close()
     return len(found)
+
+
+def discreet(flow: Flow, own: IPv4Network) -> Flow:
+    """What the network of these addresses may know of a connection: of a guest elsewhere that was
+    translated it knows what the other side sees, never the address behind it."""
+    if flow.source != flow.seen_as and IPv4Address(flow.source) not in own:
+        flow = replace(flow, source=flow.seen_as, source_port=flow.seen_as_port)
+    if flow.answers != flow.destination and IPv4Address(flow.answers) not in own:
+        flow = replace(flow, answers=flow.destination, answers_port=flow.destination_port)
+    return flow
 
 
 def _raw(spec: NetworkSpec, scope: Scope) -> list[bytes]:

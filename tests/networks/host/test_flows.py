@@ -65,6 +65,22 @@ def test_a_guest_shows_both_directions_and_a_network_nothing_of_others(world: Wo
         assert shown["in"].destination_port == 8080
 
 
+def test_a_guest_of_another_network_stays_behind_its_public_address(world: World) -> None:
+    """Both ways: who comes in by a forward of this network, and who answers one of its guests."""
+    with world.c.connect(PUBLIC, 8080) as coming, world.a.connect(PUBLIC, 8082) as going:
+        assert coming.recv(100)
+        assert going.recv(100)
+        flows = [one.flow for one in show(world, ALL).flows]
+        assert world.c_address in world.lab.host.run("conntrack", "-L")
+        for flow in flows:
+            assert world.c_address not in {flow.source, flow.seen_as, flow.answers}
+        came = [f.source for f in flows if f.destination_port == 8080 and f.source != OUTSIDE]
+        assert len(came) == 1
+        assert came[0] in {PUBLIC, world.one.gateway}, "as masquerading shows it"
+        assert [flow for flow in flows if (flow.answers, flow.answers_port) == (PUBLIC, 8082)]
+        assert show(world, replace(ALL, search=world.c_address)).flows == ()
+
+
 def test_it_can_be_searched_and_is_never_longer_than_asked(world: World) -> None:
     for word, count in {"8080": 1, OUTSIDE: 2, "established": 2, "udp": 0, "10.62.": 0}.items():
         assert len(show(world, replace(ALL, search=word)).flows) == count, word
