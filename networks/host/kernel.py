@@ -108,7 +108,7 @@ class HostKernel:
             loose_ports=self.links.loose(ports, link),
             narrow_ports=self.links.narrow(ports, spec.mtu),
             own=frozenset(address.address for address in addresses),
-            others=_of_others(spec.bridge, addresses),
+            others=self.surroundings.other_subnets(spec.bridge),
             bridge_filter=self._bridge_filter(),
             resolvers=self._resolvers(addresses),
             dhcp_files=self.dhcp.files(spec.bridge),
@@ -240,15 +240,4 @@ def _primary(interface: str, addresses: list[Address]) -> frozenset[str]:
         each.address
         for each in addresses
         if each.interface == interface and not (each.secondary and ":" not in each.address)
-    )
-
-
-def _of_others(bridge: str, addresses: list[Address]) -> frozenset[str]:
-    """The subnets of our other networks."""
-    return frozenset(
-        each.subnet
-        for each in addresses
-        if each.interface.startswith(BRIDGE_PREFIX)
-        and each.interface != bridge
-        and not each.network.is_link_local
     )

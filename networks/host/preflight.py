@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from kvmweb.core.errors import HostError
 from kvmweb.core.names import BRIDGE_PREFIX, PORT_PREFIX
 from networks.host.contents import doors
-from networks.host.drivers.hostfacts import Address, Listener, Route
+from networks.host.drivers.hostfacts import Address, Listener, Route, span
 from networks.host.elements import DOORS
 from networks.host.spec import ForwardSpec, NetworkSpec
 from networks.host.state import NetworkState
@@ -59,8 +59,10 @@ def check_subnet(
     subnet = IPv4Network(spec.subnet)
     taken: list[Address | Route] = list(addresses)
     taken += [route for route in routes if route.prefix > _DEFAULT_PREFIX]
+    version, first, last = span(subnet)
     for each in taken:
-        if subnet.overlaps(each.network) and each.interface != spec.bridge:
+        kind, low, high = each.span
+        if kind == version and low <= last and first <= high and each.interface != spec.bridge:
             way = f"{each.network}, which the host reaches through {each.interface}"
             raise _overlap(spec.subnet, way)
     for resolver in resolvers:

@@ -201,9 +201,10 @@ class NetworkReconciler:
         return refused, not refused
 
     def _preflight(self, spec: NetworkSpec, state: NetworkState) -> Refusals:
-        addresses = self._kernel().surroundings.addresses()
+        around = self._kernel().surroundings
+        addresses = around.addresses()
         if state.bridge is None or gateway(spec) not in state.bridge.addresses:
-            preflight.check_subnet(spec, addresses, hostfacts.routes(), state.resolvers)
+            preflight.check_subnet(spec, addresses, around.routes(), state.resolvers)
         if spec.ipv6 != "off":
             self._preflight6(spec, state)
         if not state.dhcp_running and not dhcp.is_installed():

@@ -130,11 +130,15 @@ class Dhcp:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _of(self, folder: DhcpFolder, bridge: str) -> list[Path]:
-        place = self._folder / folder
+        place, begin = self._folder / folder, f"{bridge}."
         if folder == "opts":
             path = place / bridge
             return [path] if path.exists() else []
-        return list(place.glob(f"{bridge}.*"))
+        try:
+            every = os.listdir(place)  # noqa: PTH208 - names alone: there is one of every guest
+            return [place / name for name in every if name.startswith(begin)]
+        except FileNotFoundError:
+            return []
 
     def _write(self, file: DhcpFile) -> None:
         """Written elsewhere and moved, so that dnsmasq never reads half a file."""
@@ -149,9 +153,12 @@ class Dhcp:
         """dnsmasq keeps an address from its new owner while another MAC has a lease of it, and has
         no way to drop a lease from outside: it is started again without that line."""
         try:
-            lines = self._leases.read_text().splitlines(keepends=True)
+            text = self._leases.read_text()
         except FileNotFoundError:
             return
+        if not any(f" {address} " in text for address in reserved):
+            return
+        lines = text.splitlines(keepends=True)
         kept = [line for line in lines if not _is_foreign(line.split(), reserved)]
         if len(kept) < len(lines):
             self.stop()

@@ -40,6 +40,7 @@ _SOCK_DIAG_BY_FAMILY = 20
 _LISTEN, _UNCONNECTED = 0x0A, 0x07
 _ANY, _ANY6 = "0.0.0.0", "::"  # noqa: S104
 _ZERO, _NO_INTERFACE = "00000000", "*"
+Span = tuple[int, int, int]
 _SOMEWHERE6 = socket.inet_pton(socket.AF_INET6, "2000::")
 
 
@@ -67,14 +68,30 @@ class Address(NamedTuple):
         """The same in CIDR notation."""
         return _subnet(self.address, self.prefix)
 
+    @property
+    def span(self) -> Span:
+        """The kind of the subnet, its first and its last address."""
+        return _span(self.address, self.prefix)
+
+    def of(self, interface: str) -> Address:
+        """The same at an interface of this name."""
+        return Address(interface, self.address, self.prefix, self.secondary)
+
+    @property
+    def is_link_local(self) -> bool:
+        """Whether nothing but its own link can be reached by it."""
+        return _is_link_local(self.address, self.prefix)
+
 
 class Route(NamedTuple):
-    """A route to a network through an interface, of any table but `local`."""
+    """A route to a network through an interface, of any table but `local`. `protocol` says who
+    made it (rtnetlink(7), rtm_protocol)."""
 
     number: int
     destination: str
     prefix: int
     table: int
+    protocol: int
 
     @property
     def interface(self) -> str:
@@ -86,6 +103,11 @@ class Route(NamedTuple):
         """What it leads to."""
         return _network(self.destination, self.prefix)
 
+    @property
+    def span(self) -> Span:
+        """The kind of what it leads to, the first and the last address."""
+        return _span(self.destination, self.prefix)
+
 
 @lru_cache(maxsize=4096)
 def _network(address: str, prefix: int) -> IPv4Network | IPv6Network:
@@ -95,6 +117,22 @@ def _network(address: str, prefix: int) -> IPv4Network | IPv6Network:
 @lru_cache(maxsize=4096)
 def _subnet(address: str, prefix: int) -> str:
     return str(_network(address, prefix))
+
+
+@lru_cache(maxsize=4096)
+def _span(address: str, prefix: int) -> Span:
+    return span(_network(address, prefix))
+
+
+def span(network: IPv4Network | IPv6Network) -> Span:
+    """The kind of a network (4 or 6), its first and its last address."""
+    first = int(network.network_address)
+    return network.version, first, first + network.num_addresses - 1
+
+
+@lru_cache(maxsize=4096)
+def _is_link_local(address: str, prefix: int) -> bool:
+    return _network(address, prefix).is_link_local
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,27 +146,36 @@ class Listener:
 
 def addresses() -> list[Address]:
     """All IPv4 addresses, loopback's included."""
-    return _addresses(socket.AF_INET)
+    return [address for _, address in _addresses(socket.AF_INET)]
 
 
 def addresses6() -> list[Address]:
     """All IPv6 addresses, those of loopback and of links included."""
-    return _addresses(socket.AF_INET6)
+    return [address for _, address in _addresses(socket.AF_INET6)]
 
 
-def _addresses(family: int) -> list[Address]:
-    found = []
+def indexed_addresses() -> Iterator[tuple[int, Address]]:
+    """All addresses of both kinds, with the index of their interface."""
+    yield from _addresses(socket.AF_INET)
+    yield from _addresses(socket.AF_INET6)
+
+
+def _addresses(family: int) -> Iterator[tuple[int, Address]]:
     with NetlinkSocket(NETLINK_ROUTE) as connection:
         for payload in connection.dump(_GETADDR, struct.pack("=BBBBI", family, 0, 0, 0, 0)):
-            _, prefix, flags, _, index = struct.unpack_from("=BBBBI", payload)
-            values = dict(attributes(payload, 8))
-            value = values.get(_IFA_LOCAL) or values[_IFA_ADDRESS]
-            # A label is the interface's name, with a colon and more behind it for an alias.
-            label = values.get(_IFA_LABEL, b"").rstrip(b"\0").decode().partition(":")[0]
-            secondary = bool(flags & _IFA_F_SECONDARY)
-            shown = socket.inet_ntop(family, value)
-            found.append(Address(label or _interface(index), shown, prefix, secondary))
-    return found
+            yield decoded_address(payload)
+
+
+def decoded_address(payload: bytes) -> tuple[int, Address]:
+    """An address and the index of its interface, from a message about it."""
+    family, prefix, flags, _, index = struct.unpack_from("=BBBBI", payload)
+    values = dict(attributes(payload, 8))
+    value = values.get(_IFA_LOCAL) or values[_IFA_ADDRESS]
+    # A label is the interface's name, with a colon and more behind it for an alias.
+    label = values.get(_IFA_LABEL, b"").rstrip(b"\0").decode().partition(":")[0]
+    secondary = bool(flags & _IFA_F_SECONDARY)
+    shown = socket.inet_ntop(family, value)
+    return index, Address(label or _interface(index), shown, prefix, secondary)
 
 
 def routes() -> list[Route]:
@@ -173,7 +220,7 @@ def _routes(family: int) -> Iterator[Route]:
     request = struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, 0, 0, _RTN_UNICAST, 0)
     with NetlinkSocket(NETLINK_ROUTE).filtered() as connection:
         for payload in connection.dump(_GETROUTE, request):
-            _, prefix, _, _, table, _, _, kind = struct.unpack_from("=BBBBBBBB", payload)
+            _, prefix, _, _, table, protocol, _, kind = struct.unpack_from("=BBBBBBBB", payload)
             if kind != _RTN_UNICAST or table == _TABLE_LOCAL:
                 continue
             values = dict(attributes(payload, 12))
@@ -182,7 +229,8 @@ def _routes(family: int) -> Iterator[Route]:
             if _RTA_INTERFACE in values:
                 (index,) = struct.unpack("=I", values[_RTA_INTERFACE])
                 destination = values.get(_RTA_DESTINATION, nowhere)
-                yield Route(index, socket.inet_ntop(family, destination), prefix, table)
+                shown = socket.inet_ntop(family, destination)
+                yield Route(index, shown, prefix, table, protocol)
 
 
 def listeners() -> frozenset[Listener]:

@@ -36,7 +36,7 @@ class Sysctls:
 
     def read(self, interface: str, key: str) -> str | None:
         """The value, None where the interface or this part of the kernel is missing."""
-        return _read(_path(interface, key))
+        return _read(f"{_ROOT}/{_key(interface, key)}")
 
     def write(self, interface: str, key: str, value: str) -> None:
         """Set a value; a kernel without IPv6 has nothing to set there."""
@@ -155,9 +155,11 @@ def _order(recorded: tuple[str, str]) -> bool:
     return recorded[0] != _key(_EVERY, _FORWARDING6)
 
 
-def _read(path: Path) -> str | None:
+def _read(path: str | Path) -> str | None:
+    """A plain open: every look at a network reads a dozen of these."""
     try:
-        return path.read_text().strip()
+        with open(path) as stream:  # noqa: PTH123
+            return stream.read().strip()
     except OSError:
         return None
 
