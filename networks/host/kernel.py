@@ -49,6 +49,7 @@ from networks.host.proxy import (
     EndSessions,
     StartProxy,
     StopProxy,
+    StoreCertificates,
     WriteNames,
     routes,
 )
@@ -71,7 +72,11 @@ class HostKernel:
     """Everything of the host that a network touches. `uplinks` none: those of default routes."""
 
     def __init__(
-        self, paths: HostPaths, uplinks: tuple[str, ...], resolv_files: tuple[Path, ...]
+        self,
+        paths: HostPaths,
+        uplinks: tuple[str, ...],
+        resolv_files: tuple[Path, ...],
+        key: str = "",
     ) -> None:
         self._uplinks = uplinks
         self._resolv_files = resolv_files
@@ -82,7 +87,7 @@ class HostKernel:
         self.sysctls = Sysctls(paths.run / "forwarding.json")
         self.dhcp = Dhcp(paths.run / "dnsmasq")
         self.names = NameServer(paths.run / "names", resolv_files[0])
-        self.proxy = proxy_of(paths)
+        self.proxy = proxy_of(paths, key)
 
     def close(self) -> None:
         """Close all sockets; everything in the kernel stays."""
@@ -164,6 +169,8 @@ class HostKernel:
                 self.names.remove(op.bridge)
             case StartNames():
                 self.names.start()
+            case StoreCertificates():
+                self.proxy.store(op)
             case ChangeNames():
                 self.proxy.change(op)
             case EndSessions():

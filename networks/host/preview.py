@@ -44,7 +44,8 @@ def network_preview(
 
 
 def detail(op: Op) -> tuple[str, ...]:
-    """What is behind any op: a line for each element, file or value of its fields."""
+    """What is behind any op: a line for each element, file or value of its fields; what an op does
+    not show of itself stays with it."""
     lines = list(_all_lines(op))
     more = len(lines) - _LINES
     return (*lines[:_LINES], f"and {more} more") if more > 0 else tuple(lines)
@@ -82,5 +83,5 @@ def _words(op: Op) -> Iterator[str]:
 
 
 def _all_lines(op: Op) -> Iterator[str]:
-    for each in fields(op):
+    for each in (one for one in fields(op) if one.repr):
         yield from _lines(each.name, getattr(op, each.name))

@@ -2,10 +2,14 @@
 
 One HAProxy serves all names of a host. Its configuration depends on the public addresses alone;
 names are lines of its maps, changed while it runs, so a change of a name disturbs no connection.
-A line leads `public address/name` to `owner/number/address/port`: the owner is the bridge of the
-network the name is of, the number that of the counters. The proxy connects where a map says and
+A line leads `public address/name` to `owner/number/address/port/how`: the owner is the bridge of
+the network the name is of, the number that of the counters. The proxy connects where a map says and
 nowhere else, and a name that no map has gets nothing: 404 on port 80, the alert unrecognized_name
 (RFC 6066, section 3) on port 443.
+
+TLS of a name with a certificate of its own is passed by the listener of port 443 to another one of
+ours, by a socket of the public address, which ends it. Certificates are told to the running proxy
+like lines; their files are named by owner, number and content, so that one never changes.
 
 The file of a network says what its names were before the last change; it is written after
 connections that had to end were ended, so whoever comes after a crash sees that they still have
@@ -16,27 +20,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from networks.host.spec import HostNameSpec, NetworkSpec
 
-Table = Literal["http", "tls"]
-TABLES: tuple[Table, ...] = ("http", "tls")
+Table = Literal["http", "tls", "certificate"]
+MAPS: tuple[Table, ...] = ("http", "tls")
+TABLES: tuple[Table, ...] = (*MAPS, "certificate")
 HTTP_PORT, TLS_PORT = 80, 443
 PORTS = (HTTP_PORT, TLS_PORT)
-NO_CERTIFICATES, NOBODYS_SOCKET = "no.certificates", "unknown.sock"
+CERTIFICATES = "certificates"
 KEPT_DAYS = 20
 _COUNTERS = "conn_cnt,conn_cur,bytes_in_cnt,bytes_out_cnt"
 _NOTHING = r'status 404 content-type text/plain string "Nothing is served under this name.\n"'
 _FOUND = "{ var(txn.to) -m found }"
-_PROXIED = "proxied"
+_HOW = "var(txn.to),field(5,/)"
+_PROXIED, _TERMINATED, _REENCRYPTED, _REDIRECT = "proxied", "terminated", "reencrypted", "redirect"
+_ENDED = f"{{ {_HOW} {_TERMINATED} {_REENCRYPTED} }}"
+_SECURE = "https://%[var(txn.name)]%[pathq]"
+_CHALLENGE = "{ path_beg /.well-known/acme-challenge/ }"
+_CIPHERS = ":".join(
+    f"ECDHE-{kind}-{cipher}"
+    for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
+    for kind in ("ECDSA", "RSA")
+)
 _NAME = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9-]{2,63}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Route:
-    """A line of a map."""
+    """A line of a map, or which certificate a name has."""
 
     table: Table
     key: str
@@ -55,10 +69,17 @@ class Route:
         return self.value.partition("/")[0]
 
     @property
-    def target(self) -> tuple[str, int]:
-        """Address and port of the guest."""
+    def target(self) -> tuple[str, int] | None:
+        """Address and port of the guest; None for a certificate."""
+        if self.table == "certificate":
+            return None
         _, _, address, port = self.value.split("/")[:4]
         return address, int(port)
+
+    @property
+    def pem(self) -> str:
+        """The file of a certificate with its key, as the proxy knows it."""
+        return f"{CERTIFICATES}/{self.value.replace('/', '.')}.pem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +88,8 @@ class ProxyState:
 
     `current` says that it runs with the configuration of this version for the addresses `bound`.
     `elsewhere` are public addresses that names of others need, `taken` those names of this network
-    that others have. `written` is what the file of the network says, `live` what the proxy does.
+    that others have. `written` is what the file of the network says, `live` what the proxy does,
+    `stored` are the files of its certificates.
     """
 
     running: bool = False
@@ -77,9 +99,21 @@ class ProxyState:
     taken: frozenset[str] = frozenset()
     written: frozenset[Route] = frozenset()
     live: frozenset[Route] = frozenset()
+    stored: frozenset[str] = frozenset()
 
 
 NO_PROXY = ProxyState()
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCertificates:
+    """Write certificates with their keys where only root reads them: file, sealed text."""
+
+    files: frozenset[tuple[str, str]] = field(repr=False)
+
+    @property
+    def sentence(self) -> str:
+        return f"Stored {_count(len(self.files), 'certificate', 'certificates')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +178,7 @@ class StopProxy:
         return "Stopped the proxy of host names"
 
 
-ProxyOp = ChangeNames | EndSessions | WriteNames | StartProxy | StopProxy
+ProxyOp = StoreCertificates | ChangeNames | EndSessions | WriteNames | StartProxy | StopProxy
 
 
 def is_name(text: str) -> bool:
@@ -161,15 +195,33 @@ def routes(spec: NetworkSpec) -> frozenset[Route]:
 
 def _routes(owner: str, name: HostNameSpec) -> Iterable[Route]:
     key = f"{name.public_address}/{name.name}"
-    if name.http_port:
+    if name.redirect:
+        yield Route("http", key, _value(owner, name, name.http_port, _REDIRECT))
+    elif name.http_port:
         yield Route("http", key, _value(owner, name, name.http_port))
     if name.tls == "passthrough":
-        suffix = f"/{_PROXIED}" if name.proxy_protocol else ""
-        yield Route("tls", key, _value(owner, name, name.tls_port) + suffix)
+        how = _PROXIED if name.proxy_protocol else ""
+        yield Route("tls", key, _value(owner, name, name.tls_port, how))
+    if name.tls == "terminate":
+        how = _REENCRYPTED if name.reencrypt else _TERMINATED
+        yield Route("tls", key, _value(owner, name, name.tls_port, how))
+        yield certificate_of(owner, name)
 
 
-def _value(owner: str, name: HostNameSpec, port: int) -> str:
-    return f"{owner}/{name.number}/{name.address}/{port}"
+def _value(owner: str, name: HostNameSpec, port: int, how: str = "") -> str:
+    return f"{owner}/{name.number}/{name.address}/{port}" + (f"/{how}" if how else "")
+
+
+def certificate_of(owner: str, name: HostNameSpec) -> Route:
+    """Which certificate a name has, as a line."""
+    key = f"{name.public_address}/{name.name}"
+    return Route("certificate", key, f"{owner}/{name.number}/{name.certificate}")
+
+
+def sealed(spec: NetworkSpec) -> dict[str, str]:
+    """The sealed certificates of a network by the names of their files."""
+    ended = (name for name in spec.host_names if name.tls == "terminate" and spec.present)
+    return {certificate_of(spec.bridge, name).pem: name.sealed_pem for name in ended}
 
 
 def addresses(spec: NetworkSpec, state: ProxyState) -> frozenset[str]:
@@ -179,13 +231,16 @@ def addresses(spec: NetworkSpec, state: ProxyState) -> frozenset[str]:
 
 def proxy_plan(spec: NetworkSpec, state: ProxyState) -> Iterable[ProxyOp]:
     """What brings the proxy to the names of this network."""
-    wanted = routes(spec)
+    wanted, certificates = routes(spec), sealed(spec)
+    missing = frozenset(each for each in certificates.items() if each[0] not in state.stored)
+    if missing:
+        yield StoreCertificates(missing)
     if state.running and wanted != state.live:
         yield ChangeNames(add=wanted - state.live, remove=state.live - wanted)
     gone = _targets(state.live | state.written) - _targets(wanted)
     if state.running and gone:
         yield EndSessions(gone)
-    if state.written != wanted:
+    if state.written != wanted or state.stored - certificates.keys():
         yield WriteNames(spec.bridge, wanted)
     places = addresses(spec, state)
     if not places:
@@ -196,11 +251,11 @@ def proxy_plan(spec: NetworkSpec, state: ProxyState) -> Iterable[ProxyOp]:
 
 
 def _targets(found: Iterable[Route]) -> frozenset[tuple[str, int]]:
-    return frozenset(route.target for route in found)
+    return frozenset(route.target for route in found if route.target is not None)
 
 
 def _routed(add: Iterable[Route], remove: Iterable[Route]) -> str:
-    led = sorted({_led(route) for route in add})
+    led = sorted({_led(route) for route in add if route.target})
     gone = sorted({route.name for route in remove} - {route.name for route in add})
     if len(led) > 3:
         led = [f"{len(led)} host names"]
@@ -208,11 +263,13 @@ def _routed(add: Iterable[Route], remove: Iterable[Route]) -> str:
         gone = [f"{len(gone)} host names"]
     parts = [f"Led {', '.join(led)}"] if led else []
     parts += [f"{'closed' if led else 'Closed'} {', '.join(gone)}"] if gone else []
-    return "; ".join(parts)
+    return "; ".join(parts) or "Changed certificates of host names"
 
 
 def _led(route: Route) -> str:
-    address, port = route.target
+    address, port = route.target or ("", 0)
+    if route.value.endswith(f"/{_REDIRECT}"):
+        return f"{route.name} from port 80 to 443"
     return f"{route.name} to {address}:{port}"
 
 
@@ -227,7 +284,7 @@ def configuration(public: Iterable[str], user: str) -> str:
     """
     places = sorted(public)
     return "\n".join(
-        [*_globals(user), *_http(places), *_tls(places), *_unknown(user), *_guests(), ""]
+        [*_globals(user), *_http(places), *_tls(places), *_ended(places, user), *_guests(), ""]
     )
 
 
@@ -239,6 +296,8 @@ def _globals(user: str) -> list[str]:
         "    stats socket unix@admin.sock mode 600 level admin expose-fd listeners",
         "    stats timeout 1m",
         "    hard-stop-after 24h",
+        "    ssl-default-bind-options ssl-min-ver TLSv1.2 prefer-client-ciphers no-tls-tickets",
+        f"    ssl-default-bind-ciphers {_CIPHERS}",
         "defaults",
         "    option contstats",
         "    option dontlognull",
@@ -274,34 +333,52 @@ def _lookup(rule: str, table: Table) -> list[str]:
     ]
 
 
+def _count_it(rule: str) -> str:
+    return f"    {rule} track-sc0 var(txn.to),field(2,/) table names"
+
+
 def _lead(rule: str) -> list[str]:
     return [
-        f"    {rule} track-sc0 var(txn.to),field(2,/) table names",
         f"    {rule} set-dst var(txn.to),field(3,/)",
         f"    {rule} set-dst-port var(txn.to),field(4,/)",
     ]
 
 
-def _http(places: list[str]) -> list[str]:
-    """Requests by their Host header, which may carry a port and end in a dot (RFC 9110, 7.2)."""
+_ASKED = "req.hdr(host),field(1,:),rtrim(.),lower"
+
+
+def _serve(scheme: str) -> list[str]:
+    """The client is who connected, whatever it says itself."""
     rule = "http-request"
+    return [
+        *_lead(rule),
+        f"    {rule} del-header X-Forwarded-For",
+        f"    {rule} set-header X-Forwarded-Proto {scheme}",
+    ]
+
+
+def _http(places: list[str]) -> list[str]:
+    """Requests by their Host header, which may carry a port and end in a dot (RFC 9110, 7.2).
+    Challenges of certificate authorities (RFC 8555, 8.3) are never sent elsewhere."""
+    rule, redirect = "http-request", f"{{ {_HOW} {_REDIRECT} }}"
     return [
         "frontend http",
         "    mode http",
         *(f"    bind {place}:{HTTP_PORT}" for place in places),
         *_limit_sources(),
-        f"    {rule} set-var(txn.name) req.hdr(host),field(1,:),rtrim(.),lower",
+        f"    {rule} set-var(txn.name) {_ASKED}",
         *_lookup(rule, "http"),
         f"    {rule} return {_NOTHING} unless {_FOUND}",
-        *_lead(rule),
-        f"    {rule} del-header X-Forwarded-For",
-        f"    {rule} set-header X-Forwarded-Proto http",
+        _count_it(rule),
+        f"    {rule} redirect location {_SECURE} code 308 if {redirect} !{_CHALLENGE}",
+        f"    {rule} return {_NOTHING} if {{ var(txn.to),field(4,/) 0 }}",
+        *_serve("http"),
         "    default_backend guest_http",
     ]
 
 
 def _tls(places: list[str]) -> list[str]:
-    """By the server name of the client's hello; one that nobody has is for us to answer."""
+    """By the server name of the client's hello; what is not passed on is for us to answer."""
     rule, hello = "tcp-request content", "{ req.ssl_hello_type 1 }"
     return [
         "frontend tls",
@@ -312,24 +389,50 @@ def _tls(places: list[str]) -> list[str]:
         f"    {rule} reject if !{hello} WAIT_END",
         f"    {rule} set-var(txn.name) req.ssl_sni,rtrim(.),lower if {hello}",
         *_lookup(rule, "tls"),
-        f"    {rule} accept if {hello} !{{ var(txn.to) -m found }}",
+        f"    {rule} accept if {hello} !{_FOUND}",
+        _count_it(rule),
+        f"    {rule} accept if {_ENDED}",
         *_lead(rule),
-        "    use_backend unknown if !{ var(txn.to) -m found }",
-        f"    use_backend guest_proxied if {{ var(txn.to),field(5,/) {_PROXIED} }}",
+        f"    use_backend end_%[dst] if !{_FOUND} or {_ENDED}",
+        f"    use_backend guest_proxied if {{ {_HOW} {_PROXIED} }}",
         "    default_backend guest_tls",
     ]
 
 
-def _unknown(user: str) -> list[str]:
-    """TLS that has no certificate to offer answers every name with the alert."""
-    owned = f" user {user}" if user else ""
+def certificates_of(place: str) -> str:
+    """The list of the certificates of a public address: a name may be another's at the next."""
+    return f"{place}.certificates"
+
+
+def _ended(places: list[str], user: str) -> list[str]:
+    """Ends TLS; a name that has no certificate here gets the alert. One connection serves one
+    name, so that a change of it disturbs no other: a second one gets 421 (RFC 9110, 15.5.20)."""
+    rule, owned = "http-request", f" user {user}" if user else ""
     return [
-        "frontend unknown",
+        "frontend ended",
+        "    mode http",
+        *(
+            f"    bind unix@{place}.sock mode 600{owned} accept-proxy ssl strict-sni"
+            f" crt-list {certificates_of(place)} alpn h2,http/1.1"
+            for place in places
+        ),
+        f"    {rule} set-var(txn.name) ssl_fc_sni,rtrim(.),lower",
+        f"    {rule} set-var(txn.asked) {_ASKED}",
+        f"    {rule} return status 421 unless {{ var(txn.asked),strcmp(txn.name) eq 0 }}",
+        *_lookup(rule, "tls"),
+        f"    {rule} return {_NOTHING} unless {_ENDED}",
+        *_serve("https"),
+        f"    use_backend guest_https if {{ {_HOW} {_REENCRYPTED} }}",
+        "    default_backend guest_http",
+        *(line for place in places for line in _to_end(place)),
+    ]
+
+
+def _to_end(place: str) -> list[str]:
+    return [
+        f"backend end_{place}",
         "    mode tcp",
-        f"    bind unix@{NOBODYS_SOCKET} mode 600{owned} ssl strict-sni crt-list {NO_CERTIFICATES}",
-        "backend unknown",
-        "    mode tcp",
-        f"    server proxy unix@{NOBODYS_SOCKET}",
+        f"    server proxy unix@{place}.sock send-proxy-v2",
     ]
 
 
@@ -341,6 +444,11 @@ def _guests() -> list[str]:
         "    http-reuse never",
         "    option forwardfor",
         "    server guest 0.0.0.0:0",
+        "backend guest_https",
+        "    mode http",
+        "    http-reuse never",
+        "    option forwardfor",
+        "    server guest 0.0.0.0:0 ssl verify none sni var(txn.name)",
         "backend guest_tls",
         "    mode tcp",
         "    server guest 0.0.0.0:0",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
+from types import MappingProxyType
 
 from kvmweb.core.errors import HostError
 from networks.host.drivers.hostfacts import Address, Listener
@@ -11,6 +13,8 @@ from networks.host.preflight import Refusal
 from networks.host.proxy import PORTS, ProxyState, is_name
 from networks.host.spec import HostNameSpec, NetworkSpec
 
+_DIGEST = re.compile(r"[0-9a-f]{0,64}")
+_NONE: Mapping[str, str] = MappingProxyType({})
 _EVERY = "0.0.0.0"  # noqa: S104
 
 
@@ -23,6 +27,8 @@ def check_names(spec: NetworkSpec) -> None:
         for address in (name.public_address, name.address):
             if str(IPv4Address(address)) != address:
                 raise HostError(f"{address!r} is no address.", code="bad_spec")
+        if not _DIGEST.fullmatch(name.certificate):
+            raise HostError(f"{name.certificate!r} names no certificate.", code="bad_spec")
         if not all(0 <= port <= 65535 for port in (name.http_port, name.tls_port)):
             raise HostError(f"A port of {name.name} is no port.", code="bad_spec")
 
@@ -34,12 +40,17 @@ def names_in_the_way(
     listeners: Collection[Listener],
     *,
     installed: bool,
+    unusable: Mapping[str, str] = _NONE,
 ) -> dict[str, Refusal]:
-    """The names that cannot be served here, each with the reason; the others go on."""
+    """The names that cannot be served here, each with the reason; the others go on. `unusable` says
+    what is wrong with the certificate of a name."""
     own = {address.address for address in addresses}
     found = {
         name.id: next(_reasons(name, state, own, listeners, installed=installed), None)
         for name in spec.host_names
+    }
+    found |= {
+        of: found[of] or Refusal("certificate_unusable", reason) for of, reason in unusable.items()
     }
     return {of: refusal for of, refusal in found.items() if refusal is not None}
 

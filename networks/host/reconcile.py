@@ -58,7 +58,8 @@ class Drift:
 class NetworkReconciler:
     """One per process. `uplinks` none means the interfaces of the default routes.
 
-    `after_op` is called after every op, before the next one.
+    `after_op` is called after every op, before the next one. `key` opens what is sealed for the
+    host.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class NetworkReconciler:
         uplinks: tuple[str, ...] = (),
         resolv_files: tuple[Path, ...] = hostfacts.RESOLV_FILES,
         after_op: AfterOp | None = None,
+        key: str = "",
     ) -> None:
         self._paths = paths
+        self._key = key
         self._uplinks = uplinks
         self._resolv_files = resolv_files
         self._after_op = after_op
@@ -213,7 +216,12 @@ class NetworkReconciler:
         refused = preflight.ports_in_use(spec, state, addresses, listeners)
         refused |= preflight.names_port_in_use(spec, listeners)
         return refused | names_in_the_way(
-            spec, state.proxy, addresses, listeners, installed=haproxy.is_installed()
+            spec,
+            state.proxy,
+            addresses,
+            listeners,
+            installed=haproxy.is_installed(),
+            unusable=self._kernel().proxy.unusable(spec),
         )
 
     def _preflight6(self, spec: NetworkSpec, state: NetworkState) -> None:
@@ -311,7 +319,7 @@ class NetworkReconciler:
 
     def _kernel(self) -> HostKernel:
         if self._opened is None:
-            self._opened = HostKernel(self._paths, self._uplinks, self._resolv_files)
+            self._opened = HostKernel(self._paths, self._uplinks, self._resolv_files, self._key)
         return self._opened
 
     def _close(self) -> None:

@@ -7,13 +7,13 @@ every type on the way in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Mode = Literal["nat", "routed", "isolated"]
 Ipv6 = Literal["off", "nat66", "routed"]
 Protocol = Literal["tcp", "udp", "all"]
-Tls = Literal["off", "passthrough"]
+Tls = Literal["off", "passthrough", "terminate"]
 EgressProtocol = Literal["any", "tcp", "udp", "icmp"]
 
 
@@ -94,7 +94,10 @@ class HostNameSpec:
 
     `number` is that of its counters. `name` is in lower case and ASCII, `*.` before it stands for
     one label. `http_port` is where requests on port 80 go, 0 nowhere; `tls_port` where TLS on port
-    443 goes, not decrypted, with the client told by the PROXY protocol if `proxy_protocol`.
+    443 goes: as it is, with the client told by the PROXY protocol if `proxy_protocol`, or ended
+    here, and then as HTTP or, if `reencrypt`, by TLS whose certificate nobody checks. With
+    `redirect` requests on port 80 are sent to port 443. `certificate` names what `sealed_pem` has:
+    the certificates and the key (PEM), sealed for this host.
     """
 
     id: str
@@ -106,6 +109,10 @@ class HostNameSpec:
     tls: Tls = "off"
     tls_port: int = 0
     proxy_protocol: bool = False
+    reencrypt: bool = False
+    redirect: bool = False
+    certificate: str = ""
+    sealed_pem: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,9 @@ def serve(kind: str, config: HostConfig, after_op: Callable[[object], None]) -> 
     if kind == "net":
         return networks.serve(
             config,
-            lambda: NetworkReconciler(config.paths, uplinks=config.uplinks, after_op=after_op),
+            lambda: NetworkReconciler(
+                config.paths, uplinks=config.uplinks, after_op=after_op, key=config.key
+            ),
         )
     return vms.serve(
         config,

@@ -8,4 +8,4 @@ from networks.host.reconcile import NetworkReconciler
 
 def network_reconciler(config: HostConfig) -> NetworkReconciler:
     """Opens its sockets when it is first used."""
-    return NetworkReconciler(config.paths, uplinks=config.uplinks)
+    return NetworkReconciler(config.paths, uplinks=config.uplinks, key=config.key)

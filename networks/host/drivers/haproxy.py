@@ -23,20 +23,27 @@ from pathlib import Path
 from kvmweb.core.errors import HostBusy, HostError
 from kvmweb.host.config import HostPaths
 from kvmweb.host.files import write_durably
+from networks.host.drivers import certificates
 from networks.host.drivers.counters import Counted
 from networks.host.proxy import (
+    CERTIFICATES,
     HTTP_PORT,
-    NO_CERTIFICATES,
+    MAPS,
     TABLES,
     ChangeNames,
     EndSessions,
     ProxyState,
     Route,
     StartProxy,
+    StoreCertificates,
     Table,
     WriteNames,
+    certificate_of,
+    certificates_of,
     configuration,
+    sealed,
 )
+from networks.host.spec import NetworkSpec
 
 _USER = "haproxy"
 _SOCKET = "admin.sock"
@@ -48,10 +55,12 @@ _Stamp = tuple[int, int, int]
 
 
 class HaProxy:
-    """`folder` holds all of its files. Another folder is another proxy."""
+    """`folder` holds all of its files. Another folder is another proxy. `key` opens the
+    certificates."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, key: str = "") -> None:
         self._folder = folder
+        self._key = key
         self._names = folder / "names"
         self._pid_file = folder / "haproxy.pid"
         self._live: set[Route] = set()
@@ -71,6 +80,7 @@ class HaProxy:
             taken=frozenset(r.key for routes in written.values() for r in routes if r.key in keys),
             written=mine,
             live=frozenset(route for route in self._live if route.owner == owner),
+            stored=frozenset(self._stored(owner)),
         )
 
     def pid(self) -> int | None:
@@ -83,16 +93,61 @@ class HaProxy:
 
     def change(self, op: ChangeNames) -> None:
         """Have the running proxy do something else; each line is old or new at any time."""
-        add = {(route.table, route.key): route for route in op.add}
-        remove = {(route.table, route.key): route for route in op.remove}
+        add = {(route.table, route.key): route for route in op.add if route.table in MAPS}
+        remove = {(route.table, route.key): route for route in op.remove if route.table in MAPS}
+        for route in op.add:
+            if route.table == "certificate":
+                self._offer(route)
         commands = [_set(add[place]) for place in sorted(add.keys() & remove.keys())]
         commands += [_add(add[place]) for place in sorted(add.keys() - remove.keys())]
         commands += [_delete(remove[place]) for place in sorted(remove.keys() - add.keys())]
         parts = (commands[at : at + _AT_ONCE] for at in range(0, len(commands), _AT_ONCE))
         said = [self._ask(";".join(part)).strip() for part in parts]
+        for route in op.remove:
+            if route.table == "certificate":
+                self._withdraw(route)
         self._live = self._live - op.remove | op.add
         if any(said):
             self._live_of = None  # not all was as it was thought to be: read it again
+
+    def store(self, op: StoreCertificates) -> None:
+        """Write certificates with their keys where root alone reads them; what serves does not."""
+        folder = self._folder / CERTIFICATES
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        for name, text in op.files:
+            write_durably(self._folder / name, certificates.opened(self._key, text))
+
+    def unusable(self, spec: NetworkSpec) -> dict[str, str]:
+        """The names whose certificates the proxy would not take, with the reason."""
+        found: dict[str, str] = {}
+        known = set(self._stored(spec.bridge))
+        by_file = {file: text for file, text in sealed(spec).items() if file not in known}
+        for name in spec.host_names:
+            text = by_file.get(certificate_of(spec.bridge, name).pem)
+            if text is not None and (problem := certificates.problem(self._key, text)):
+                found[name.id] = problem
+        return found
+
+    def _stored(self, owner: str) -> Iterator[str]:
+        """The files of the certificates of `owner`."""
+        for path in (self._folder / CERTIFICATES).glob(f"{owner}.*.pem"):
+            yield f"{CERTIFICATES}/{path.name}"
+
+    def _offer(self, route: Route) -> None:
+        """Give the running proxy a certificate for a name."""
+        text = (self._folder / route.pem).read_text().strip()
+        self._ask(f"new ssl cert {route.pem}")
+        self._ask(f"set ssl cert {route.pem} <<\n{text}\n")
+        self._ask(f"commit ssl cert {route.pem}")
+        place = certificates_of(route.public_address)
+        said = self._ask(f"add ssl crt-list {place} <<\n{route.pem} {route.name}\n")
+        if "Success" not in said:
+            self._live_of = None
+
+    def _withdraw(self, route: Route) -> None:
+        self._ask(f"del ssl crt-list {certificates_of(route.public_address)} {route.pem}")
+        self._ask(f"del ssl cert {route.pem}")
 
     def end(self, op: EndSessions) -> None:
         """End the connections to these targets."""
@@ -103,17 +158,20 @@ class HaProxy:
     def write(self, op: WriteNames) -> None:
         """Replace the file of a network."""
         path = self._names / op.owner
-        if not op.routes:
+        if op.routes:
+            lines = (f"{route.table} {route.key} {route.value}\n" for route in sorted(op.routes))
+            write_durably(path, "".join(lines).encode())
+        else:
             path.unlink(missing_ok=True)
-            return
-        lines = (f"{route.table} {route.key} {route.value}\n" for route in sorted(op.routes))
-        write_durably(path, "".join(lines).encode())
+        kept = {route.pem for route in op.routes if route.table == "certificate"}
+        for file in set(self._stored(op.owner)) - kept:
+            (self._folder / file).unlink(missing_ok=True)
 
     def start(self, op: StartProxy) -> None:
         """Start it in the background, in place of one with another configuration."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(0o711)
-        self._write_tables()
+        self._write_tables(op.addresses)
         file = self._configuration_file(op.addresses)
         write_durably(file, self._text(op.addresses).encode())
         arguments = self._arguments(file)
@@ -185,17 +243,24 @@ class HaProxy:
         self._live, self._live_of = set(), None
         if pid is None:
             return False
-        for table in TABLES:
+        for table in MAPS:
             self._live |= set(_shown(table, self._ask(f"show map {table}.map")))
+        for place in self._bound() or ():
+            said = self._ask(f"show ssl crt-list -n {certificates_of(place)}")
+            self._live |= set(_offered(place, said))
         self._live_of = pid
         return True
 
-    def _write_tables(self) -> None:
+    def _write_tables(self, public: Iterable[str]) -> None:
         routes = [route for written in self._written().values() for route in sorted(written)]
-        for table in TABLES:
+        for table in MAPS:
             lines = [f"{r.key} {r.value}\n" for r in routes if r.table == table]
             (self._folder / f"{table}.map").write_text("".join(lines))
-        (self._folder / NO_CERTIFICATES).write_text("")
+        offered = [r for r in routes if r.table == "certificate"]
+        there = [r for r in offered if (self._folder / r.pem).exists()]
+        for place in public:
+            lines = [f"{r.pem} {r.name}\n" for r in there if r.public_address == place]
+            (self._folder / certificates_of(place)).write_text("".join(lines))
 
     def _configuration_file(self, public: Iterable[str]) -> Path:
         """Named by its content, so that the command line says what a process was started with."""
@@ -257,9 +322,9 @@ class HaProxy:
             os.close(folder)
 
 
-def proxy_of(paths: HostPaths) -> HaProxy:
-    """The proxy of this host."""
-    return HaProxy(paths.run / "haproxy")
+def proxy_of(paths: HostPaths, key: str = "") -> HaProxy:
+    """The proxy of this host; `key` opens what is sealed for it."""
+    return HaProxy(paths.run / "haproxy", key)
 
 
 def is_installed() -> bool:
@@ -329,6 +394,15 @@ def _shown(table: Table, answer: str) -> Iterator[Route]:
         words = line.split(" ")
         if len(words) == 3:
             yield Route(table, words[1], words[2])
+
+
+def _offered(place: str, answer: str) -> Iterator[Route]:
+    """A line of `show ssl crt-list -n` is `file:line name`."""
+    for line in answer.splitlines():
+        words = line.split(" ")
+        file = words[0].rpartition(":")[0].removeprefix(f"{CERTIFICATES}/").removesuffix(".pem")
+        if len(words) == 2 and file.count(".") == 2:
+            yield Route("certificate", f"{place}/{words[1]}", file.replace(".", "/"))
 
 
 def _sessions(answer: str) -> Iterator[tuple[str, tuple[str, int]]]:

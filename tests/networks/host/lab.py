@@ -16,6 +16,7 @@ from tests.netns import Namespace, veth
 
 OUTSIDE = "198.51.100.1"
 PUBLIC = "198.51.100.10"
+KEY = "the key of the lab's host"
 SECOND_PUBLIC = "198.51.100.11"
 
 
@@ -66,7 +67,11 @@ class Lab:
     ) -> Iterator[NetworkReconciler]:
         """A network worker of the host, as after a start."""
         made = NetworkReconciler(
-            self.paths, uplinks=uplinks, resolv_files=(self.resolv,), after_op=after_op
+            self.paths,
+            uplinks=uplinks,
+            resolv_files=(self.resolv,),
+            after_op=after_op,
+            key=KEY,
         )
         with self.host.entered():
             made.forget("")

@@ -45,6 +45,7 @@ from networks.host.proxy import (
     ProxyState,
     StartProxy,
     StopProxy,
+    StoreCertificates,
     WriteNames,
 )
 from networks.host.spec import (
@@ -130,7 +131,14 @@ def after(state: NetworkState, op: Op) -> NetworkState:  # noqa: C901
             return replace(state, names_running=True)
         case DeleteBridge():
             return replace(state, bridge=None)
-        case ChangeNames() | EndSessions() | WriteNames() | StartProxy() | StopProxy():
+        case (
+            StoreCertificates()
+            | ChangeNames()
+            | EndSessions()
+            | WriteNames()
+            | StartProxy()
+            | StopProxy()
+        ):
             return replace(state, proxy=_proxied(op, state.proxy))
         case _:
             assert_never(op)
@@ -138,6 +146,8 @@ def after(state: NetworkState, op: Op) -> NetworkState:  # noqa: C901
 
 def _proxied(op: ProxyOp, proxy: ProxyState) -> ProxyState:
     match op:
+        case StoreCertificates():
+            return replace(proxy, stored=proxy.stored | {file for file, _ in op.files})
         case ChangeNames():
             assert op.remove <= proxy.live
             assert not op.add & proxy.live
@@ -145,7 +155,8 @@ def _proxied(op: ProxyOp, proxy: ProxyState) -> ProxyState:
         case EndSessions():
             return proxy
         case WriteNames():
-            return replace(proxy, written=op.routes)
+            kept = {route.pem for route in op.routes if route.table == "certificate"}
+            return replace(proxy, written=op.routes, stored=proxy.stored & kept)
         case StartProxy():
             return replace(
                 proxy, running=True, current=True, bound=op.addresses, live=proxy.written
@@ -257,9 +268,11 @@ def host_names(draw: st.DrawFn) -> tuple[HostNameSpec, ...]:
             name=name,
             address=f"10.61.0.{draw(HOSTS)}",
             http_port=draw(st.sampled_from([0, 80])),
-            tls=draw(st.sampled_from(["off", "passthrough"])),
+            tls=draw(st.sampled_from(["off", "passthrough", "terminate"])),
             tls_port=draw(st.sampled_from([443, 8443])),
             proxy_protocol=draw(st.booleans()),
+            redirect=draw(st.booleans()),
+            certificate=draw(st.sampled_from(["0a", "0b"])),
         )
         for number, (address, name) in enumerate(draw(st.lists(places, unique=True, max_size=3)))
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from networks.host.plan import plan
+from networks.host.preview import detail
 from networks.host.proxy import (
     ChangeNames,
     EndSessions,
@@ -14,6 +15,7 @@ from networks.host.proxy import (
     Route,
     StartProxy,
     StopProxy,
+    StoreCertificates,
     WriteNames,
     is_name,
     proxy_plan,
@@ -113,3 +115,37 @@ NO_NAMES = [
 @pytest.mark.parametrize("name", NO_NAMES)
 def test_these_are_not(name: str) -> None:
     assert not is_name(name)
+
+
+ENDED = replace(
+    NAME,
+    tls="terminate",
+    proxy_protocol=False,
+    certificate="ab12",
+    sealed_pem="sealed",
+    tls_port=80,
+)
+
+
+def test_a_certificate_is_stored_first_and_its_file_goes_last() -> None:
+    spec = replace(SPEC, host_names=(ENDED,))
+    file = "certificates/kw1.1.ab12.pem"
+    ops = list(proxy_plan(spec, GOOD))
+    assert ops[0] == StoreCertificates(frozenset({(file, "sealed")}))
+    assert [type(op) for op in ops[1:]] == [ChangeNames, EndSessions, WriteNames]
+    there = replace(GOOD, written=routes(spec), live=routes(spec), stored=frozenset({file}))
+    assert list(proxy_plan(spec, there)) == []
+    old = replace(there, stored=frozenset({file, "certificates/kw1.1.old.pem"}))
+    assert list(proxy_plan(spec, old)) == [WriteNames("kw1", routes(spec))]
+    renewed = replace(spec, host_names=(replace(ENDED, certificate="cd34"),))
+    assert [op.sentence for op in proxy_plan(renewed, there)] == [
+        "Stored 1 certificate",
+        "Changed certificates of host names",
+        "Wrote down 1 host name",
+    ]
+
+
+def test_what_a_plan_shows_of_a_certificate_is_no_secret() -> None:
+    op = StoreCertificates(frozenset({("certificates/kw1.1.ab12.pem", "sealed")}))
+    assert detail(op) == ()
+    assert "sealed" not in repr(op)
