@@ -15,7 +15,7 @@ import msgspec
 from kvmweb.core.access import User, is_operator
 from kvmweb.core.errors import Invalid
 from kvmweb.hosts.ask import ask
-from networks.host.explain import Case, Step, first_broken
+from networks.host.explain.steps import Case, Step, first_broken
 from networks.models import Forward, Network, Reservation
 
 

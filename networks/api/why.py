@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from kvmweb.api.fields import Body, PortField, Shown
 from kvmweb.api.schema import answered_by_host
-from networks.host.explain import Verdict
+from networks.host.explain.steps import Verdict
 from networks.why import Explanation
 
 
@@ -22,7 +22,7 @@ class WayStepShown(Shown):
     found = serializers.CharField()
     wanted = serializers.CharField(help_text="Empty where nothing is missing.")
     remedy = serializers.CharField(help_text="What to do about it; may be empty.")
-    detail = serializers.CharField(help_text="A rule of the host's, for operators; else empty.")
+    detail = serializers.CharField(help_text="What only operators may know; else empty.")
 
 
 class ExplanationShown(Shown):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv4Address
 
 from kvmweb.core.errors import Invalid
-from networks.host.explain import Case, Step, ipv6_untold, untold
+from networks.host.explain.steps import Case, Step, ipv6_untold, untold
 from networks.host.facts import Looker
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
 

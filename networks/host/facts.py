@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kvmweb.host.config import HostPaths
-from networks.host import chains, explain, preflight
-from networks.host.chains import BaseChain, Packet
+from networks.host import firewalls, preflight
+from networks.host.chains.judging import BaseChain, Judged, Packet, judge
 from networks.host.contents import owned
 from networks.host.drivers import flowtable, foreign, hostfacts, looking, probes
 from networks.host.drivers.dhcp import Dhcp
@@ -21,15 +21,18 @@ from networks.host.drivers.firewall import Firewall
 from networks.host.drivers.nftables import NftablesSocket
 from networks.host.drivers.sysctls import Sysctls
 from networks.host.elements import DOORS, Element
-from networks.host.explain import (
-    Case,
+from networks.host.explain.forward import explain_forward
+from networks.host.explain.outbound import explain_outbound
+from networks.host.explain.seen import (
+    Foreign,
     ForwardFacts,
     GuestFacts,
     HostFacts,
     Link,
     Outbound,
-    Step,
+    Port,
 )
+from networks.host.explain.steps import Case, Step
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
 
 VmState = Callable[[str], str | None]
@@ -72,7 +75,7 @@ class Looker:
             own = probing.submit(self._own, spec, forward, asked)
             host = self._host(spec, new)
             facts = (host, own.result(), guest.result())
-        return explain.explain_forward(spec, reservation, asked, case.source, facts)
+        return explain_forward(spec, reservation, asked, case.source, facts)
 
     def outbound(self, spec: NetworkSpec, reservation: ReservationSpec) -> tuple[Step, ...]:
         """Why this guest does (not) reach the outside."""
@@ -86,9 +89,7 @@ class Looker:
         )
         guest = self._guest(spec, reservation)
         host = self._host(spec, new)
-        return explain.explain_outbound(
-            spec, reservation, (host, self._outbound(reservation), guest)
-        )
+        return explain_outbound(spec, reservation, (host, self._outbound(reservation), guest))
 
     def _host(self, spec: NetworkSpec, new: Packet) -> HostFacts:
         found, unread = foreign.forward_chains()
@@ -121,9 +122,7 @@ class Looker:
             far=far,
         )
 
-    def _service(
-        self, spec: NetworkSpec, forward: ForwardSpec
-    ) -> tuple[explain.Port | None, explain.Port | None]:
+    def _service(self, spec: NetworkSpec, forward: ForwardSpec) -> tuple[Port | None, Port | None]:
         """What answers on the port: asked from the gateway, and from an address beyond it."""
         own = {each.address for each in hostfacts.addresses()}
         if spec.gateway not in own or forward.protocol == "all":
@@ -131,7 +130,7 @@ class Looker:
         probe = probes.tcp_port if forward.protocol == "tcp" else probes.udp_port
         with ThreadPoolExecutor(1) as probing:
             near = probing.submit(probe, forward.address, forward.port, spec.gateway)
-            far: explain.Port | None = None
+            far: Port | None = None
             if forward.public_address in own and forward.protocol == "tcp":
                 far = probe(forward.address, forward.port, forward.public_address)
             return near.result(), far
@@ -185,10 +184,14 @@ class Looker:
         return preflight.hidden_by(forward, own, hostfacts.listeners()) is not None
 
 
-def _judged(chain: BaseChain, new: Packet) -> chains.Judged:
+def _judged(chain: BaseChain, new: Packet) -> Foreign:
     """The worse of what happens to a packet and to its answer."""
-    there = chains.judge(chain, new)
-    back = chains.judge(
+    return Foreign(_worse(chain, new), firewalls.remedy(chain))
+
+
+def _worse(chain: BaseChain, new: Packet) -> Judged:
+    there = judge(chain, new)
+    back = judge(
         chain,
         replace(
             new,

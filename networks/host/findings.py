@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from networks.host.chains import BaseChain
+from networks.host.chains.judging import BaseChain
 from networks.host.firewalls import Command, Obstacle, obstacles
 from networks.host.ruleset import CONNECTIONS_PER_GUEST
 

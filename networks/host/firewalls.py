@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kvmweb.core.names import BRIDGE_PREFIX
-from networks.host.chains import BaseChain, Packet, judge
+from networks.host.chains.judging import BaseChain, Packet, judge
 
 Tool = Literal["Docker", "ufw", "firewalld", "iptables", "nftables"]
 Command = tuple[str, ...]
 
 _OURS = f"{BRIDGE_PREFIX}+"
+_XTABLES = {"filter", "mangle", "raw", "security"}
 _LASTS: dict[Tool, str] = {
     "Docker": "It holds until the machine starts anew; netfilter-persistent keeps it longer.",
     "iptables": "It holds until the rules are loaded anew; netfilter-persistent keeps it longer.",
@@ -42,11 +43,11 @@ class Obstacle:
     @property
     def does(self) -> str:
         """The commands as a person would type them."""
-        return "; ".join(" ".join(_typed(command)) for command in self.commands)
+        return _as_typed(self.commands)
 
     @property
     def remedy(self) -> str:
-        return f"Run on the host: {self.does}. {_LASTS[self.tool]}".strip()
+        return _remedy(self.tool, self.commands)
 
     @property
     def is_ours_to_apply(self) -> bool:
@@ -89,6 +90,12 @@ def obstacles(
         yield from _obstacle(chain, "input", [asked])
 
 
+def remedy(chain: BaseChain) -> str:
+    """How an operator has a chain on the forward hook let our networks through."""
+    tool = _tool(chain)
+    return _remedy(tool, _commands(tool, chain, "forward"))
+
+
 def _packet(iif: str, oif: str, *, dnat: bool = False) -> Packet:
     return Packet(
         iif=iif, oif=oif, source=None, destination=None, protocol="tcp", dport=80, dnat=dnat
@@ -118,7 +125,7 @@ def _tool(chain: BaseChain) -> Tool:
         return "ufw"
     if "DOCKER-USER" in names:
         return "Docker"
-    return "iptables" if name in {"FORWARD", "INPUT"} and table == "filter" else "nftables"
+    return "iptables" if name in {"FORWARD", "INPUT"} and table in _XTABLES else "nftables"
 
 
 def _commands(tool: Tool, chain: BaseChain, hook: str) -> tuple[Command, ...]:
@@ -136,7 +143,8 @@ def _commands(tool: Tool, chain: BaseChain, hook: str) -> tuple[Command, ...]:
             return (*route, "in", "on", _OURS), (*route, "out", "on", _OURS)
         case "Docker" | "iptables":
             docker = tool == "Docker" and hook == "forward"
-            insert = (program, "-I", "DOCKER-USER" if docker else name)
+            within = () if table == "filter" else ("-t", table)
+            insert = (program, *within, "-I", "DOCKER-USER" if docker else name)
             return tuple((*insert, way, _OURS, "-j", "ACCEPT") for way in _ways(hook, "-i", "-o"))
         case _:
             insert = ("nft", "insert", "rule", family, table, name)
@@ -147,6 +155,14 @@ def _commands(tool: Tool, chain: BaseChain, hook: str) -> tuple[Command, ...]:
 
 def _ways(hook: str, into: str, out_of: str) -> tuple[str, ...]:
     return (into,) if hook == "input" else (into, out_of)
+
+
+def _remedy(tool: Tool, commands: tuple[Command, ...]) -> str:
+    return f"Run on the host: {_as_typed(commands)}. {_LASTS[tool]}".strip()
+
+
+def _as_typed(commands: tuple[Command, ...]) -> str:
+    return "; ".join(" ".join(_typed(command)) for command in commands)
 
 
 def _typed(command: Command) -> Iterator[str]:

@@ -13,7 +13,7 @@ from kvmweb.core.errors import Invalid
 from kvmweb.host.config import HostConfig
 from kvmweb.host.program.questions import explained
 from networks.host.case import forward_case, outbound_case
-from networks.host.explain import Case, Step, first_broken
+from networks.host.explain.steps import Case, Step, first_broken
 from networks.host.tasks import spec_store
 
 _MARKS = {"ok": "✓", "broken": "✗", "unknown": "?"}
@@ -47,7 +47,7 @@ def _lines(steps: tuple[Step, ...]) -> Iterator[str]:
     for step in steps:
         yield f"{_MARKS[step.verdict]} {step.title}: {step.found}"
         if step.detail and step.verdict != "ok":
-            yield f"    rule: {step.detail}"
+            yield f"    seen: {step.detail}"
         if step.verdict == "broken":
             yield f"    wanted: {step.wanted}"
             yield f"    remedy: {step.remedy}"

@@ -16,7 +16,7 @@ from kvmweb.host.config import HostConfig
 from kvmweb.host.program.networks import network_reconciler
 from kvmweb.host.program.vms import vm_reconciler
 from networks.host.case import explain
-from networks.host.explain import Case, Step
+from networks.host.explain.steps import Case, Step
 from networks.host.facts import Looker
 from networks.host.flows import Listing, Scope, listed
 from networks.host.preview import PlannedStep, Preview, network_preview

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from kvmweb.core.errors import HostBusy
-from networks.host.chains import BaseChain, iptables_base_chains, nft_base_chains, uses_iptables
+from networks.host.chains.iptables import iptables_base_chains
+from networks.host.chains.judging import BaseChain
+from networks.host.chains.nft import nft_base_chains, uses_iptables
 from networks.host.elements import TABLE
 
 _SECONDS = 3.0

@@ -8,8 +8,9 @@ import pytest
 
 from kvmweb.host.config import HostPaths
 from networks.host.case import explain
-from networks.host.chains import BaseChain, Packet, iptables_base_chains, judge
-from networks.host.explain import Case
+from networks.host.chains.iptables import iptables_base_chains
+from networks.host.chains.judging import BaseChain, Packet, judge
+from networks.host.explain.steps import Case
 from networks.host.facts import Looker
 from tests.networks.host.lab import forward, network, with_forwards
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from networks.host.chains import Packet, judge
+from networks.host.chains.judging import Packet, judge
 from networks.host.drivers.foreign import forward_chains
 from networks.host.survey import firewalls
 from tests.netns import Namespace

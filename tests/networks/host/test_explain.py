@@ -14,7 +14,7 @@ import pytest
 
 from kvmweb.host.store import SpecStore
 from networks.host.drivers.dhcp import Dhcp
-from networks.host.explain import Case, Step, first_broken
+from networks.host.explain.steps import Case, Step, first_broken
 from networks.host.facts import Looker
 from networks.host.spec import EgressSpec, ForwardSpec, NetworkSpec
 from tests.netns import Namespace, eventually, veth
@@ -331,6 +331,15 @@ def test_what_is_broken_is_what_is_named(world: World, what: str) -> None:
     finally:
         next(breaking, None)
     assert broken(world.why()) == ""
+
+
+def test_where_a_port_leads_instead_is_for_operators(world: World) -> None:
+    breaking = the_forward_leads_elsewhere(world)
+    next(breaking)
+    (step,) = [step for step in world.why() if step.key == "dnat"]
+    next(breaking, None)
+    assert "10.61.0.9" in step.detail
+    assert "10.61.0.9" not in f"{step.found} {step.wanted} {step.remedy}"
 
 
 def test_a_vm_that_is_off_is_named(world: World) -> None:

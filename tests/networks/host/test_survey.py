@@ -10,7 +10,7 @@ import pytest
 
 from kvmweb.host.config import HostPaths
 from networks.host import survey
-from networks.host.chains import BaseChain
+from networks.host.chains.judging import BaseChain
 from networks.host.findings import Conntrack, Finding, Survey, findings
 from networks.host.firewalls import Obstacle, obstacles
 from tests.netns import Namespace
