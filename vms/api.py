@@ -242,6 +242,7 @@ class Vms(Resource):
         """Delete a VM with its disks, addresses and forwards."""
         return self.accepted(actions.delete_vm(actor_of(request), uuid))
 
+    @previewed
     @starts(VmShown)
     @action(detail=True, methods=["post"])
     @once
@@ -249,6 +250,7 @@ class Vms(Resource):
         """Start a VM."""
         return self._power(request, uuid, Vm.Power.ON)
 
+    @previewed
     @starts(VmShown)
     @action(detail=True, methods=["post"])
     @once
@@ -256,6 +258,7 @@ class Vms(Resource):
         """Ask the guest to shut down (ACPI)."""
         return self._power(request, uuid, Vm.Power.OFF)
 
+    @previewed
     @starts(VmShown)
     @action(detail=True, methods=["post"], url_path="force-off")
     @once

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from kvmweb.core.errors import KvmwebError
 from kvmweb.hosts.models import PublicAddress
-from kvmweb.ui.forms import ActionForm, NameField, PortField
+from kvmweb.ui.forms import DRY_RUN, ActionForm, NameField, PortField
 from networks.forms.choices import AddressField, project_choices
 from networks.models import Forward, Network
 from vms.actions import NewForward, NewNetwork, NewVm
@@ -184,7 +184,7 @@ class SizeForm(ActionForm):
 
 
 class DeleteForm(ActionForm):
-    """Data is lost with a VM's disks, so its name is typed."""
+    """Data is lost with a VM's disks, so its name is typed; not to see what would happen."""
 
     name = forms.CharField(label="Type the name of the VM to delete it")
 
@@ -192,9 +192,11 @@ class DeleteForm(ActionForm):
         super().__init__(*args, **options)
         self._expected = expected
         self.fields["name"].widget.attrs |= {"autocomplete": "off", "autocapitalize": "none"}
+        self._only_asks = DRY_RUN in self.data
+        self.fields["name"].required = not self._only_asks
 
     def clean_name(self) -> str:
         typed = str(self.cleaned_data["name"]).strip()
-        if typed != self._expected:
+        if typed != self._expected and not self._only_asks:
             raise ValidationError(f"That is not “{self._expected}”.")
         return typed

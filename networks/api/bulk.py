@@ -10,6 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kvmweb.api.dry_run import previewed
 from kvmweb.api.fields import Body, Shown
 from kvmweb.api.once import once
 from kvmweb.api.schema import takes
@@ -37,6 +38,7 @@ class ForwardsShown(Shown):
 class BulkForwards(Forwards):
     """Public ports that lead to a reservation."""
 
+    @previewed
     @takes(NewForwards, ForwardsShown)
     @action(detail=False, methods=["post"])
     @once

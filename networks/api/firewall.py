@@ -10,6 +10,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kvmweb.api.dry_run import previewed
 from kvmweb.api.fields import Body, Filters, Shown
 from kvmweb.api.once import once
 from kvmweb.api.schema import takes
@@ -60,6 +61,7 @@ class AddressSets(Resource):
     serializer_class = AddressSetShown
     filterset_class = SetFilter
 
+    @previewed
     @takes(NewAddressSet, AddressSetShown, status=201)
     @once
     def create(self, request: Request) -> Response:
@@ -67,12 +69,14 @@ class AddressSets(Resource):
         made = actions.create_address_set(actor_of(request), **self.body(NewAddressSet))
         return _answer(self, made, status.HTTP_201_CREATED)
 
+    @previewed
     @takes(AddressSetChange, AddressSetShown, status=200)
     def partial_update(self, request: Request, uuid: UUID) -> Response:
         """Rename it or change its addresses; the guests that its rules open follow at once."""
         change = self.change(AddressSetChange)
         return _answer(self, actions.change_address_set(actor_of(request), uuid, **change))
 
+    @previewed
     def destroy(self, request: Request, uuid: UUID) -> Response:
         """Remove addresses that no rule names."""
         actions.delete_address_set(actor_of(request), uuid)
@@ -136,6 +140,7 @@ class RuleSets(Resource):
     serializer_class = RuleSetShown
     filterset_class = RuleSetFilter
 
+    @previewed
     @takes(NewRuleSet, RuleSetShown, status=201)
     @once
     def create(self, request: Request) -> Response:
@@ -144,6 +149,7 @@ class RuleSets(Resource):
         made = actions.create_rule_set(actor_of(request), **{**body, "rules": _rules(body)})
         return _answer(self, made, status.HTTP_201_CREATED)
 
+    @previewed
     @takes(RuleSetChange, RuleSetShown, status=200)
     def partial_update(self, request: Request, uuid: UUID) -> Response:
         """Rename it or replace its rules; the guests it opens follow at once, each network by a
@@ -153,6 +159,7 @@ class RuleSets(Resource):
             change["rules"] = _rules(change)
         return _answer(self, actions.change_rule_set(actor_of(request), uuid, **change))
 
+    @previewed
     def destroy(self, request: Request, uuid: UUID) -> Response:
         """Remove a rule set that is applied to nothing."""
         actions.delete_rule_set(actor_of(request), uuid)

@@ -193,6 +193,7 @@ class Forwards(Resource):
         """Close a public port; its open connections end."""
         return self.accepted(actions.delete_forward(actor_of(request), uuid))
 
+    @previewed
     @starts(ForwardShown)
     @action(detail=True, methods=["post"])
     @once
@@ -201,6 +202,7 @@ class Forwards(Resource):
         self.body(Nothing)
         return self.accepted(actions.pause_forward(actor_of(request), uuid))
 
+    @previewed
     @takes(Extension, ForwardShown)
     @action(detail=True, methods=["post"])
     @once
@@ -209,6 +211,7 @@ class Forwards(Resource):
         wanted = self.body(Extension)
         return self.accepted(actions.extend_forward(actor_of(request), uuid, **wanted))
 
+    @previewed
     @starts(ForwardShown)
     @action(detail=True, methods=["post"])
     @once

@@ -165,6 +165,7 @@ class Networks(ServiceRoutes, LeaseRoutes):
         actions.repair_network(actor_of(request), uuid)
         return self.accepted(self.displayed(uuid))
 
+    @previewed
     @takes(Ipv6Body, NetworkShown)
     @action(detail=True, methods=["post"])
     @once
@@ -172,6 +173,7 @@ class Networks(ServiceRoutes, LeaseRoutes):
         """Give a network IPv6, change it or take it away."""
         return self.accepted(actions.set_ipv6(actor_of(request), uuid, **self.body(Ipv6Body)))
 
+    @previewed
     @takes(AppliedRuleSets, NetworkShown)
     @action(detail=True, methods=["post"])
     @once

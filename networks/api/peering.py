@@ -11,6 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kvmweb.api.dry_run import previewed
 from kvmweb.api.fields import Body, Filters, Nothing, Shown
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
@@ -51,6 +52,7 @@ class Peerings(Resource):
     serializer_class = PeeringShown
     filterset_class = PeeringFilter
 
+    @previewed
     @takes(NewPeering, PeeringShown)
     @once
     def create(self, request: Request) -> Response:
@@ -58,6 +60,7 @@ class Peerings(Resource):
         wanted = self.body(NewPeering)
         return self.accepted(actions.ask_peering(actor_of(request), **wanted))
 
+    @previewed
     @starts(PeeringShown)
     @action(detail=True, methods=["post"])
     @once
@@ -66,6 +69,7 @@ class Peerings(Resource):
         self.body(Nothing)
         return self.accepted(actions.accept_peering(actor_of(request), uuid))
 
+    @previewed
     @starts(PeeringShown)
     def destroy(self, request: Request, uuid: UUID) -> Response:
         """Part two networks; connections between their guests end."""

@@ -98,6 +98,7 @@ class Reservations(Resource):
         """Give up an address that no VM uses, and the forwards that lead to it."""
         return self.accepted(actions.delete_reservation(actor_of(request), uuid))
 
+    @previewed
     @takes(AppliedRuleSets, ReservationShown)
     @action(detail=True, methods=["post"])
     @once

@@ -9,6 +9,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kvmweb.api.dry_run import previewed
 from kvmweb.api.fields import Body, Shown
 from kvmweb.api.schema import takes
 from kvmweb.api.views import Resource, actor_of, job_url
@@ -68,6 +69,7 @@ class ServiceRoutes(Resource):
         """How guests resolve names and get addresses."""
         return Response(ServicesShown(self.displayed(uuid)).data)
 
+    @previewed
     @takes(ServicesChange, ServicesShown)
     @services.mapping.patch
     def change_services(self, request: Request, uuid: UUID) -> Response:

@@ -6,11 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_POST
 
 from kvmweb.core.access import get_for
 from kvmweb.ui.answers import done, form_page
+from kvmweb.ui.forms import ActionForm
 from kvmweb.ui.requests import actor_of, user_of
 from networks import actions
 from networks.forms.peering import PeeringForm
@@ -59,7 +60,9 @@ def accept(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @GET_OR_POST
 def end(request: HttpRequest, uuid: UUID) -> HttpResponse:
     peering = get_for(user_of(request), Peering, uuid, write=True)
-    if request.method == "POST":
-        actions.end_peering(actor_of(request), uuid)
+    form = ActionForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.done(
+        lambda _: actions.end_peering(actor_of(request), uuid)
+    ):
         return done(request, f"{peering} are being parted.", "network", peering.network.uuid)
-    return render(request, "peerings/end.html", {"peering": peering})
+    return form_page(request, "peerings/end.html", form, peering=peering)

@@ -83,6 +83,28 @@ CHANGES: dict[str, tuple[Ask, int]] = {
         ),
         2,
     ),
+    "a pause": (lambda f, _i: ("post", f"forwards/{f.uuid}/pause/", {}), 1),
+    "many forwards": (
+        lambda f, _i: (
+            "post",
+            "forwards/bulk/",
+            {"forwards": [{"reservation": str(f.reservation.uuid), "target_port": 80}] * 2},
+        ),
+        1,
+    ),
+    "IPv6": (lambda f, _i: ("post", f"networks/{f.network.uuid}/ipv6/", {"ipv6": "nat66"}), 1),
+    "services": (
+        lambda f, _i: ("patch", f"networks/{f.network.uuid}/services/", {"lease_minutes": 30}),
+        1,
+    ),
+    "the firewall of a guest": (
+        lambda f, _i: ("post", f"reservations/{f.reservation.uuid}/firewall/", {"rule_sets": []}),
+        1,
+    ),
+    "another power": (
+        lambda f, _i: ("post", f"vms/{f.reservation.nic.vm.uuid}/force-off/", {}),
+        1,
+    ),
     "the end of a VM": (lambda f, _i: ("delete", f"vms/{f.reservation.nic.vm.uuid}/", None), 1),
 }
 
@@ -106,6 +128,14 @@ def test_a_preview_tells_and_does_nothing(
     assert everything() != before
 
 
+def test_a_change_of_rows_alone_changes_no_host(alice: User, forward: Forward) -> None:
+    alices = Program(alice)
+    before = everything()
+    answer = alices.post("rule-sets/?dry_run=true", {"name": "web"})
+    assert (answer.status_code, answer.data["plans"]) == (200, [])
+    assert everything() == before
+
+
 FORMS: dict[str, Callable[[Forward], tuple[str, dict[str, Any]]]] = {
     "new forward": lambda f: (
         "/forwards/new/",
@@ -113,6 +143,17 @@ FORMS: dict[str, Callable[[Forward], tuple[str, dict[str, Any]]]] = {
     ),
     "end of a forward": lambda f: (f"/forwards/{f.uuid}/delete/", {}),
     "new network": lambda _f: ("/networks/new/", {"name": "n2", "mode": "nat"}),
+    "IPv6": lambda f: (f"/networks/{f.network.uuid}/ipv6/", {"ipv6": "nat66"}),
+    "services": lambda f: (f"/networks/{f.network.uuid}/services/", {"lease_minutes": "30"}),
+    "firewall": lambda f: (f"/reservations/{f.reservation.uuid}/firewall/", {"rule_sets": []}),
+    "end of a VM": lambda f: (
+        f"/vms/{f.reservation.nic.vm.uuid}/delete/",
+        {"name": f.reservation.nic.vm.name},
+    ),
+    "size of a VM": lambda f: (
+        f"/vms/{f.reservation.nic.vm.uuid}/settings/",
+        {"vcpus": 2, "memory_mib": 1024},
+    ),
     "new reservation": lambda f: (
         f"/networks/{f.network.uuid}/reservations/new/",
         {"name": "printer"},

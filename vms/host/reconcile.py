@@ -36,6 +36,7 @@ from vms.host.ops import (
     WriteSeed,
 )
 from vms.host.plan import plan, restart_needed
+from vms.host.preview import detail
 from vms.host.spec import RunsUnder, VmSpec
 from vms.host.state import VmState
 
@@ -92,6 +93,12 @@ class VmReconciler:
         """What `apply` would do; nothing is changed."""
         specs.refuse_bad(spec)
         return plan(spec, self.observe(spec))
+
+    def preview(self, spec: VmSpec) -> list[tuple[Op, tuple[str, ...]]]:
+        """What `apply` would do, each operation with what lies behind it."""
+        specs.refuse_bad(spec)
+        state = self.observe(spec)
+        return [(op, detail(op, spec, state)) for op in plan(spec, state)]
 
     def restore(self, specifications: Iterable[VmSpec], report: Report) -> list[Outcome]:
         """Apply all, the one after the other; a failure does not keep the others from it."""

@@ -83,8 +83,8 @@ def _plan_network(config: HostConfig, spec: NetworkSpec) -> Preview:
 
 def _plan_vm(config: HostConfig, spec: VmSpec) -> Preview:
     with vm_reconciler(config) as reconciler:
-        ops = reconciler.check(spec)
-    steps = tuple(PlannedStep(sentence=op.sentence) for op in ops)
+        planned = reconciler.preview(spec)
+    steps = tuple(PlannedStep(sentence=op.sentence, detail=lines) for op, lines in planned)
     return Preview(steps=steps, guests=(spec.name,) if steps else ())
 
 

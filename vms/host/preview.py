@@ -1,0 +1,101 @@
+"""What lies behind each operation of a VM's plan: its files, its definition, its process. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import ndiff
+from typing import assert_never
+
+from vms.host import cloud_init
+from vms.host.ops import (
+    CreateDisk,
+    DefineDomain,
+    DeleteDisk,
+    DeleteFile,
+    DeleteSeed,
+    DestroyDomain,
+    FetchImage,
+    GrowDisk,
+    Op,
+    RedefineDomain,
+    ResumeDomain,
+    ShutdownDomain,
+    StartDomain,
+    UndefineDomain,
+    WriteSeed,
+)
+from vms.host.spec import VmSpec
+from vms.host.state import VmState
+
+
+def detail(op: Op, spec: VmSpec, state: VmState) -> tuple[str, ...]:
+    """A line for each file, device or process that `op` makes, changes or takes away."""
+    return tuple(_lines(op, spec, state))
+
+
+def _lines(op: Op, spec: VmSpec, state: VmState) -> Iterator[str]:
+    match op:
+        case (
+            FetchImage()
+            | CreateDisk()
+            | GrowDisk()
+            | WriteSeed()
+            | DeleteDisk()
+            | DeleteSeed()
+            | DeleteFile()
+        ):
+            yield from _files(op, state)
+        case DefineDomain():
+            yield f"definition: {spec.vcpus} vCPU, {spec.memory_mib} MiB"
+            yield from _nics(spec)
+        case RedefineDomain():
+            yield from _difference(state.domain.xml if state.domain else "", op.xml)
+        case StartDomain():
+            yield f"process: QEMU of {op.name}"
+            yield from _nics(spec)
+        case ResumeDomain() | ShutdownDomain() | DestroyDomain():
+            yield f"process: QEMU of {op.name}"
+        case UndefineDomain():
+            yield f"definition: {op.name}"
+        case _:
+            assert_never(op)
+
+
+def _files(
+    op: FetchImage | CreateDisk | GrowDisk | WriteSeed | DeleteDisk | DeleteSeed | DeleteFile,
+    state: VmState,
+) -> Iterator[str]:
+    layout = state.layout
+    match op:
+        case FetchImage(image=image):
+            yield f"file: {layout.image(image.sha256)}"
+            yield f"from: {image.source}"
+        case CreateDisk(disk=disk):
+            yield f"file: {layout.disk(disk.id)}"
+            if disk.image:
+                yield f"over: {layout.image(disk.image.sha256)}"
+        case GrowDisk(disk=disk):
+            yield f"file: {layout.disk(disk.id)}"
+        case WriteSeed(seed=seed):
+            yield f"file: {layout.seed}"
+            yield f"contains: {', '.join(cloud_init.documents(seed))}"
+        case DeleteDisk():
+            yield f"file: {layout.disk(op.id)}"
+        case DeleteSeed():
+            yield f"file: {layout.seed}"
+        case DeleteFile():
+            yield f"file: {layout.folder / op.file}"
+        case _:
+            assert_never(op)
+
+
+def _nics(spec: VmSpec) -> Iterator[str]:
+    for nic in spec.nics:
+        yield f"guest port: {nic.tap} of bridge {nic.bridge}, MAC {nic.mac}"
+
+
+def _difference(before: str, after: str) -> Iterator[str]:
+    for line in ndiff(before.splitlines(), after.splitlines()):
+        sign, text = line[:2], line[2:].strip()
+        if sign in {"- ", "+ "} and text:
+            yield f"{sign}{text}"
