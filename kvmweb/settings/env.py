@@ -54,11 +54,12 @@ def database(url: str, sqlite_path: Path) -> dict[str, object]:
     """
     if not url:
         return {
-            "ENGINE": "django.db.backends.sqlite3",
+            "ENGINE": "kvmweb.core.sqlite3",
             "NAME": sqlite_path,
             "OPTIONS": {
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
+                "cached_statements": 512,
                 "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;",
             },
         }
