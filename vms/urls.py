@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from vms.views import flows, new, vms
+from vms.views import flows, images, new, vms
 
 urlpatterns = [
     path("vms/", vms.vms, name="vms"),
@@ -17,5 +17,5 @@ urlpatterns = [
     path("vms/<uuid:uuid>/check/", vms.check, name="vm-check"),
     path("vms/<uuid:uuid>/repair/", vms.repair, name="vm-repair"),
     path("vms/<uuid:uuid>/delete/", vms.delete, name="vm-delete"),
-    path("images/", vms.images, name="images"),
+    path("images/", images.images, name="images"),
 ]

@@ -24,7 +24,7 @@ from networks.views.forwards import default_address
 from vms import actions
 from vms.doors import doors_of
 from vms.forms import DeleteForm, SizeForm
-from vms.models import Image, Vm
+from vms.models import Vm
 from vms.states import state_choices
 
 GET_OR_POST = require_http_methods(["GET", "POST"])
@@ -147,8 +147,3 @@ def delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if request.method == "POST" and form.done(lambda _: actions.delete_vm(actor_of(request), uuid)):
         return done(request, f"VM {found} is being deleted.", "vms")
     return form_page(request, "vms/delete.html", form, vm=found, goes=actions.what_goes(found))
-
-
-def images(request: HttpRequest) -> HttpResponse:
-    rows = Image.objects.visible_to(user_of(request)).select_related("project")
-    return render(request, "vms/images.html", {"images": rows})

@@ -1,11 +1,10 @@
-"""REST: images and VMs."""
+"""REST: VMs."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -27,42 +26,10 @@ from networks.flows import Of, of_guest
 from networks.models import Forward, Network
 from networks.why import why_not_out
 from vms import actions
-from vms.models import Image, Vm
+from vms.models import Vm
 
 # What a PositiveIntegerField of PostgreSQL holds; real limits are the host's and the image's.
 LARGEST = 2**31 - 1
-
-
-class ImageShown(Shown):
-    id = serializers.UUIDField(source="uuid")
-    name = serializers.CharField()
-    description = serializers.CharField()
-    project = serializers.UUIDField(
-        source="project.uuid", allow_null=True, help_text="Null: everybody may use it."
-    )
-    sha256 = serializers.CharField()
-    size_bytes = serializers.IntegerField()
-    virtual_size_bytes = serializers.IntegerField()
-    min_disk_gib = serializers.IntegerField()
-    min_memory_mib = serializers.IntegerField()
-    default_user = serializers.CharField()
-    created_at = serializers.DateTimeField()
-
-
-class ImageFilter(Filters):
-    project = filters.UUIDFilter("project__uuid")
-    search = filters.CharFilter("name", "icontains", help_text="Part of the name.")
-
-
-class Images(Resource):
-    """What VMs are made from."""
-
-    model = Image
-    serializer_class = ImageShown
-    filterset_class = ImageFilter
-
-    def shown(self, rows: QuerySet[Image]) -> QuerySet[Image]:
-        return rows.select_related("project")
 
 
 class NicShown(Shown):

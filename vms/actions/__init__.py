@@ -1,0 +1,33 @@
+"""What people ask of VMs and images."""
+
+from vms.actions.vms import (
+    LARGEST_DISK_GIB,
+    LARGEST_MEMORY_MIB,
+    MOST_FORWARDS,
+    NewForward,
+    NewNetwork,
+    NewVm,
+    change_vm,
+    check_vm,
+    create_vm,
+    delete_vm,
+    repair_vm,
+    set_power,
+    what_goes,
+)
+
+__all__ = [
+    "LARGEST_DISK_GIB",
+    "LARGEST_MEMORY_MIB",
+    "MOST_FORWARDS",
+    "NewForward",
+    "NewNetwork",
+    "NewVm",
+    "change_vm",
+    "check_vm",
+    "create_vm",
+    "delete_vm",
+    "repair_vm",
+    "set_power",
+    "what_goes",
+]
