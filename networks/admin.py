@@ -10,6 +10,7 @@ from kvmweb.projects.operators import Button, OperatorAdmin, OperatorInline
 from networks.actions import check_network, repair_network
 from networks.models import (
     AddressSet,
+    Certificate,
     Drift,
     EgressRule,
     Forward,
@@ -146,6 +147,15 @@ class HostNameAdmin(StateColumn, OperatorAdmin):
     list_select_related = ("network__host", "network__job", "reservation", "public_address")
     list_filter = ("public_address", "tls", "present")
     search_fields = ("uuid", "name", "note", "reservation__name")
+
+
+@admin.register(Certificate)
+class CertificateAdmin(OperatorAdmin):
+    hidden = ("concealed_key",)
+    list_display = ("host_name", "names", "issuer", "not_before", "not_after", "given_at")
+    list_select_related = ("host_name__reservation",)
+    list_filter = ("host_name__network__host", "not_after")
+    search_fields = ("host_name__name", "issuer", "fingerprint")
 
 
 @admin.register(HostNameUsage)

@@ -12,7 +12,7 @@ from django.db.models import Prefetch
 from kvmweb.core import names
 from kvmweb.host.progress import Outcome
 from kvmweb.jobs.subjects import Destination, SubjectKind
-from networks import drift, history
+from networks import certificates, drift, history
 from networks.host.spec import (
     EgressSpec,
     ForwardSpec,
@@ -24,7 +24,7 @@ from networks.host.spec import (
     Protocol,
     ReservationSpec,
 )
-from networks.models import Forward, Network, Peering, RuleSet
+from networks.models import Certificate, Forward, Network, Peering, RuleSet
 
 
 def destination(network: Network) -> Destination:
@@ -156,7 +156,7 @@ def _forward(row: Forward, protocol: str) -> ForwardSpec:
 
 def _host_names(network: Network) -> list[HostNameSpec]:
     rows = network.hostnames.filter(present=True)
-    rows = rows.select_related("reservation", "public_address")
+    rows = rows.select_related("reservation", "public_address", "certificate")
     return [
         HostNameSpec(
             id=str(row.uuid),
@@ -168,9 +168,21 @@ def _host_names(network: Network) -> list[HostNameSpec]:
             tls=row.tls,  # type: ignore[arg-type]
             tls_port=row.tls_port or 0,
             proxy_protocol=row.proxy_protocol,
+            reencrypt=row.reencrypt,
+            redirect=row.redirect,
+            **_certificate(row.own_certificate, network.host.key),
         )
         for row in rows.order_by("pk")
     ]
+
+
+def _certificate(row: Certificate | None, host_key: str) -> dict[str, str]:
+    if row is None:
+        return {}
+    return {
+        "certificate": row.fingerprint[:32],
+        "sealed_pem": certificates.for_host(row.chain, row.concealed_key, host_key),
+    }
 
 
 _PROTOCOLS: dict[str, Protocol] = {"tcp": "tcp", "udp": "udp", "all": "all"}

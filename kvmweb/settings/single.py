@@ -12,6 +12,7 @@ from kvmweb.settings import env
 os.umask(0o077)
 
 SECRET_KEY = env.text("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 # Behind a TLS proxy both cookies travel over https only; on 127.0.0.1 they could not.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.flag("HTTPS")
 if env.flag("HTTPS"):

@@ -6,26 +6,34 @@ from typing import TypedDict, Unpack
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict, Invalid
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
-from networks import host_names
+from networks import certificates, host_names
 from networks.actions.forwards import lock_public_address
 from networks.actions.lookup import locked, named, still_present
-from networks.models import HostName, Network, Reservation
+from networks.models import Certificate, HostName, Network, Reservation
 
 _HTTP, _HTTPS = 80, 443
 
 
 class Serving(TypedDict, total=False):
-    """On which ports of the VM a name is served; an `http_port` of None is not at all."""
+    """On which ports of the VM a name is served; an `http_port` of None is not at all.
+
+    `certificate` and `private_key` are PEM texts, for TLS that ends here.
+    """
 
     http_port: int | None
     tls: str
     tls_port: int | None
     proxy_protocol: bool
+    reencrypt: bool
+    redirect: bool
+    certificate: str
+    private_key: str
     note: str
 
 
@@ -61,7 +69,9 @@ def add_host_name(
             since=network.generation + 1,
         )
         _serve(made, serving)
+        given = _given(made, serving)
         _insert(made)
+        _keep(made, given)
         job = request(actor, network, f"Lead {made}")
         audit(actor, "host_name.create", made, project=network.project, job=job.uuid)
     return made
@@ -92,6 +102,7 @@ def change_host_name(
             target = named(actor, Reservation, changes["reservation"], "reservation")
             found.reservation = _usable(network, target)
         _serve(found, changes)
+        _keep(found, _given(found, changes))
         return _changed(actor, network, found, "Change", "change")
 
 
@@ -140,20 +151,59 @@ def _serve(found: HostName, serving: Serving) -> None:
         found.tls = _parse_tls(serving["tls"])
     if "tls_port" in serving:
         found.tls_port = _parse_port(serving["tls_port"], "tls_port")
-    if "proxy_protocol" in serving:
-        found.proxy_protocol = serving["proxy_protocol"]
+    elif "tls" in serving:
+        found.tls_port = None
+    found.proxy_protocol = serving.get("proxy_protocol", found.proxy_protocol)
+    found.reencrypt = serving.get("reencrypt", found.reencrypt)
+    found.redirect = serving.get("redirect", found.redirect)
     if "note" in serving:
         found.note = serving["note"][:200]
     if found.tls == HostName.Tls.OFF:
-        found.tls_port, found.proxy_protocol = None, False
+        found.tls_port, found.redirect = None, False
     else:
-        found.tls_port = found.tls_port or _HTTPS
+        found.tls_port = found.tls_port or _usual_port(found)
+    found.proxy_protocol &= found.tls == HostName.Tls.PASSTHROUGH
+    found.reencrypt &= found.tls == HostName.Tls.TERMINATE
     if found.http_port is None and found.tls == HostName.Tls.OFF:
         raise Invalid(
             "A name is served on port 80, on port 443, or on both.",
             field="http_port",
             remedy="Give the port of the VM that answers HTTP, or switch TLS on.",
         )
+
+
+def _usual_port(found: HostName) -> int:
+    """Where TLS goes that nobody said a port for: what was HTTP inside TLS is HTTP behind it."""
+    plain = found.tls == HostName.Tls.TERMINATE and not found.reencrypt
+    return (found.http_port or _HTTP) if plain else _HTTPS
+
+
+def _given(found: HostName, serving: Serving) -> certificates.Given | None:
+    """The certificate that came with a wish, if one did and the name is to have one."""
+    chain, key = serving.get("certificate", ""), serving.get("private_key", "")
+    wanted = found.tls == HostName.Tls.TERMINATE
+    if (chain or key) and not wanted:
+        raise Invalid(
+            "Only TLS that ends here has a certificate; the VM has its own otherwise.",
+            field="certificate",
+            remedy="Have TLS ended here, or leave certificate and key out.",
+        )
+    if wanted and (chain or key or found.own_certificate is None):
+        return certificates.parse(chain, key, found.name, timezone.now())
+    return None
+
+
+def _keep(found: HostName, given: certificates.Given | None) -> None:
+    """Store a certificate in place of the one before; what has no use any more goes."""
+    if found.tls != HostName.Tls.TERMINATE:
+        Certificate.objects.filter(host_name=found).delete()
+    elif given is not None:
+        values = {each: getattr(given, each) for each in _KEPT}
+        values["concealed_key"] = certificates.kept(given.key)
+        Certificate.objects.update_or_create(host_name=found, defaults=values)
+
+
+_KEPT = ("chain", "fingerprint", "names", "issuer", "not_before", "not_after")
 
 
 def _parse_port(port: int | None, field: str) -> int | None:

@@ -10,7 +10,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from kvmweb.api.fields import Body, Filters, PortField
+from kvmweb.api.dry_run import previewed
+from kvmweb.api.fields import Body, Filters, PortField, Shown
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of
@@ -18,7 +19,19 @@ from kvmweb.core.errors import Invalid
 from networks import actions
 from networks.api.parts import PartShown, target_of
 from networks.api.usage import HostNameUsageShown
+from networks.certificates import LARGEST
 from networks.models import HostName, HostNameQuerySet
+
+
+class CertificateShown(Shown):
+    """Of a certificate and its key, what everybody may know."""
+
+    names = serializers.ListField(child=serializers.CharField())
+    issuer = serializers.CharField()
+    not_before = serializers.DateTimeField()
+    not_after = serializers.DateTimeField()
+    fingerprint = serializers.CharField(help_text="SHA-256 of the PEM text.")
+    ends_soon = serializers.BooleanField(help_text="Whether it is time to give another one.")
 
 
 class HostNameShown(PartShown):
@@ -33,6 +46,11 @@ class HostNameShown(PartShown):
     tls = serializers.ChoiceField(HostName.Tls.choices)
     tls_port = serializers.IntegerField(allow_null=True)
     proxy_protocol = serializers.BooleanField()
+    reencrypt = serializers.BooleanField()
+    redirect = serializers.BooleanField(help_text="Port 80 sends visitors to TLS.")
+    certificate = CertificateShown(
+        source="own_certificate", allow_null=True, help_text="Null unless TLS ends at the host."
+    )
     note = serializers.CharField()
     usage = HostNameUsageShown(source="*", help_text="What it has carried.")
 
@@ -49,12 +67,36 @@ class ServingOfName(Body):
         HostName.Tls.choices, required=False, help_text="What becomes of TLS on port 443."
     )
     tls_port = PortField(
-        required=False, allow_null=True, help_text="The VM's port for TLS. Default 443."
+        required=False,
+        allow_null=True,
+        help_text="The VM's port for TLS. Default 443; where TLS ends here, that for HTTP.",
     )
     proxy_protocol = serializers.BooleanField(
         required=False,
         help_text="Begin each TLS connection by version 2 of the PROXY protocol, so that the VM"
         " learns the client's address. It must expect that.",
+    )
+    reencrypt = serializers.BooleanField(
+        required=False,
+        help_text="Where TLS ends here: ask the VM by TLS again, whatever its certificate.",
+    )
+    redirect = serializers.BooleanField(
+        required=False,
+        help_text="Send requests on port 80 to https, but for challenges of certificate"
+        " authorities, which reach `http_port`.",
+    )
+    certificate = serializers.CharField(
+        required=False,
+        write_only=True,
+        max_length=LARGEST,
+        help_text="PEM: the name's certificate, then the intermediate ones, for TLS that ends"
+        " here. A new one replaces the old one; open connections go on.",
+    )
+    private_key = serializers.CharField(
+        required=False,
+        write_only=True,
+        max_length=LARGEST,
+        help_text="PEM: the certificate's key, without a password. It is never shown again.",
     )
     note = serializers.CharField(required=False, allow_blank=True, max_length=200)
 
@@ -98,6 +140,7 @@ class HostNames(Resource):
     def shown(self, rows: HostNameQuerySet) -> HostNameQuerySet:
         return rows.for_display().select_related("reservation__nic__vm")
 
+    @previewed
     @takes(NewHostName, HostNameShown)
     @once
     def create(self, request: Request) -> Response:
@@ -106,12 +149,14 @@ class HostNames(Resource):
         with target_of(request.user, wanted):
             return self.accepted(actions.add_host_name(actor_of(request), **wanted))
 
+    @previewed
     @takes(HostNameChange, HostNameShown)
     def partial_update(self, request: Request, uuid: UUID) -> Response:
         """Lead a name elsewhere. The name and its public address stay."""
         change = self.change(HostNameChange)
         return self.accepted(actions.change_host_name(actor_of(request), uuid, **change))
 
+    @previewed
     @starts(HostNameShown)
     def destroy(self, request: Request, uuid: UUID) -> Response:
         """Give a name up; its open connections end."""

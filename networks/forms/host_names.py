@@ -5,11 +5,46 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 
 from kvmweb.hosts.models import PublicAddress
 from kvmweb.ui.forms import ActionForm, PortField
+from networks.certificates import LARGEST
 from networks.forms.choices import AddressField
 from networks.models import HostName, Reservation
+
+
+class PemField(forms.CharField):
+    """A PEM text, pasted."""
+
+    def __init__(self, **options: Any) -> None:
+        shown = {"rows": 4, "class": "mono", "spellcheck": "false", "autocomplete": "off"}
+        options.setdefault("widget", forms.Textarea(attrs=shown))
+        super().__init__(required=False, max_length=LARGEST, **options)
+        self.widget.attrs |= shown
+
+
+class UnshownArea(forms.Textarea):
+    """What was typed is not sent back, whatever else has to be mended in the form."""
+
+    def format_value(self, _value: Any) -> str:
+        return ""
+
+
+class PemFile(forms.FileField):
+    """The same text as a file."""
+
+    def __init__(self) -> None:
+        super().__init__(label="or its file", required=False)
+        self.widget.attrs["accept"] = ".pem,.crt,.cer,.key,text/plain"
+
+    def clean(self, data: Any, initial: Any = None) -> str:
+        sent = super().clean(data, initial)
+        if not sent:
+            return ""
+        if sent.size > LARGEST:
+            raise ValidationError("This is no PEM file of at most 64 KiB.")
+        return str(sent.read().decode(errors="replace"))
 
 
 class ServingForm(ActionForm):
@@ -25,12 +60,37 @@ class ServingForm(ActionForm):
     tls = forms.ChoiceField(
         label="TLS on port 443", choices=HostName.Tls.choices, initial=HostName.Tls.PASSTHROUGH
     )
-    tls_port = PortField(label="TLS: port of the VM", required=False, initial=443)
+    tls_port = PortField(
+        label="TLS: port of the VM",
+        required=False,
+        help_text="Empty: 443, or the port for HTTP where TLS is ended here.",
+    )
     proxy_protocol = forms.BooleanField(
         label="Tell the client's address by the PROXY protocol",
         required=False,
         help_text="Only if the server in the VM expects it on its TLS port.",
     )
+    redirect = forms.BooleanField(
+        label="Send visitors of port 80 to https",
+        required=False,
+        help_text="Challenges of certificate authorities still reach the VM's HTTP port.",
+    )
+    reencrypt = forms.BooleanField(
+        label="Ask the VM by TLS again",
+        required=False,
+        help_text="Whatever certificate it shows; otherwise it is asked by HTTP.",
+    )
+    certificate = PemField(
+        label="Certificates (PEM)",
+        help_text="The name's own first, then the intermediate ones: fullchain.pem.",
+    )
+    certificate_file = PemFile()
+    private_key = PemField(
+        label="Private key (PEM)",
+        widget=UnshownArea(),
+        help_text="Without a password: privkey.pem. It is kept encrypted and never shown again.",
+    )
+    private_key_file = PemFile()
     note = forms.CharField(required=False, max_length=200, help_text="What is it for?")
 
     def __init__(self, *args: Any, targets: list[Reservation], **options: Any) -> None:
@@ -42,9 +102,12 @@ class ServingForm(ActionForm):
         self.fields["reservation"].choices = list(groups.items())  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
-        """A reservation that nobody sent is not changed."""
+        """What nobody sent is not changed; a file stands for its text."""
         data = self.cleaned_data
-        return {name: value for name, value in data.items() if (name, value) != ("reservation", "")}
+        for name in ("certificate", "private_key"):
+            data[name] = data.pop(f"{name}_file", "") or data.get(name, "")
+        unsent = ("reservation", "certificate", "private_key")
+        return {name: value for name, value in data.items() if value or name not in unsent}
 
 
 class HostNameForm(ServingForm):

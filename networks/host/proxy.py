@@ -31,6 +31,7 @@ TABLES: tuple[Table, ...] = (*MAPS, "certificate")
 HTTP_PORT, TLS_PORT = 80, 443
 PORTS = (HTTP_PORT, TLS_PORT)
 CERTIFICATES = "certificates"
+SEALED_FOR = "certificate of a host name"
 KEPT_DAYS = 20
 _COUNTERS = "conn_cnt,conn_cur,bytes_in_cnt,bytes_out_cnt"
 _NOTHING = r'status 404 content-type text/plain string "Nothing is served under this name.\n"'

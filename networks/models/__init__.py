@@ -5,7 +5,12 @@ these carried, and the firewall of guests.
 from networks.models.drift import Drift, DriftQuerySet
 from networks.models.firewall import AddressSet, Rule, RuleSet
 from networks.models.history import Holding, HoldingQuerySet
-from networks.models.host_names import HostName, HostNameQuerySet
+from networks.models.host_names import (
+    RENEWED_BEFORE,
+    Certificate,
+    HostName,
+    HostNameQuerySet,
+)
 from networks.models.ipv6 import Ipv6
 from networks.models.leases import Lease, LeaseQuerySet
 from networks.models.networks import Network, NetworkQuerySet
@@ -24,8 +29,10 @@ from networks.models.usage import ForwardUsage, HostNameUsage, NetworkUsage
 from networks.models.ways import EgressRule, PoolAddress
 
 __all__ = [
+    "RENEWED_BEFORE",
     "WARNED_BEFORE",
     "AddressSet",
+    "Certificate",
     "Drift",
     "DriftQuerySet",
     "EgressRule",

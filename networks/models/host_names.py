@@ -1,25 +1,31 @@
-"""Host names that share ports 80 and 443 of a public address."""
+"""Host names that share ports 80 and 443 of a public address, and their certificates."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Self
+from uuid import uuid4
 
 from django.db import models
+from django.utils import timezone
 
 from kvmweb.hosts.models import PORT_RANGE, PublicAddress
 from networks.models.parts import Part, PartQuerySet, Reservation, network_for_display
+
+RENEWED_BEFORE = timedelta(days=21)
 
 
 class HostNameQuerySet(PartQuerySet["HostName"]):
     def for_display(self) -> Self:
         """With their network's state, where they lead and what they carried."""
-        rows = self.select_related("reservation", "usage")
+        rows = self.select_related("reservation", "usage", "certificate")
+        rows = rows.defer("certificate__chain", "certificate__concealed_key")
         return rows.prefetch_related(network_for_display(), "public_address")
 
 
 class HostName(Part):
     """A name under which a public address leads to a reservation: HTTP on port 80 by the Host
-    header, TLS on port 443 by the server name.
+    header, TLS on port 443 by the server name. TLS that is ended here has a `certificate`.
 
     A name is held once per public address, until the host has let go of it.
     """
@@ -27,6 +33,7 @@ class HostName(Part):
     class Tls(models.TextChoices):
         OFF = "off", "Not served"
         PASSTHROUGH = "passthrough", "Passed on as it is; the VM has the certificate"
+        TERMINATE = "terminate", "Ended here, with a certificate you give"
 
     reservation = models.ForeignKey(
         Reservation, on_delete=models.CASCADE, related_name="host_names"
@@ -41,6 +48,8 @@ class HostName(Part):
     )
     tls_port = models.PositiveIntegerField(null=True, blank=True, validators=PORT_RANGE)
     proxy_protocol = models.BooleanField(default=False)
+    reencrypt = models.BooleanField("TLS to the VM too", default=False)
+    redirect = models.BooleanField("port 80 sends to TLS", default=False)
     note = models.CharField(max_length=200, blank=True)
 
     objects = HostNameQuerySet.as_manager()
@@ -70,4 +79,43 @@ class HostName(Part):
         if self.is_wildcard:
             return []
         secure = [f"https://{self.name}/"] if self.tls != self.Tls.OFF else []
-        return secure + ([f"http://{self.name}/"] if self.http_port else [])
+        return secure + ([f"http://{self.name}/"] if self.http_port and not self.redirect else [])
+
+    @property
+    def own_certificate(self) -> Certificate | None:
+        """What it is served with, if TLS ends here."""
+        return getattr(self, "certificate", None)
+
+
+class Certificate(models.Model):
+    """The certificates of a name and their key. The key is encrypted (`networks.certificates`) and
+    leaves the database for the name's host alone; no page, answer or list shows it.
+    """
+
+    uuid = models.UUIDField(default=uuid4, unique=True, editable=False)
+    host_name = models.OneToOneField(
+        HostName, on_delete=models.CASCADE, related_name="certificate", editable=False
+    )
+    chain = models.TextField("certificates (PEM)", editable=False)
+    concealed_key = models.TextField(editable=False)
+    fingerprint = models.CharField("SHA-256 fingerprint", max_length=64, editable=False)
+    names = models.JSONField(default=list, editable=False)
+    issuer = models.CharField(max_length=255, editable=False)
+    not_before = models.DateTimeField("valid from", editable=False)
+    not_after = models.DateTimeField("valid until", editable=False, db_index=True)
+    given_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["not_after", "pk"]
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.names)} until {self.not_after:%Y-%m-%d}"
+
+    @property
+    def is_expired(self) -> bool:
+        return self.not_after <= timezone.now()
+
+    @property
+    def ends_soon(self) -> bool:
+        """Whether it is time to give another one."""
+        return self.not_after - timezone.now() <= RENEWED_BEFORE

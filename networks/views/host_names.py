@@ -7,10 +7,12 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from kvmweb.core.access import get_for
 from kvmweb.ui.answers import done, form_page
+from kvmweb.ui.forms import ActionForm
 from kvmweb.ui.listing import listing
 from kvmweb.ui.requests import actor_of, current_project, may_write, user_of, writable_ids
 from networks import actions
@@ -36,11 +38,13 @@ def host_names(request: HttpRequest) -> HttpResponse:
     return render(request, "host_names/host_names.html", context)
 
 
+@sensitive_post_parameters("private_key")
 @GET_OR_POST
 def new(request: HttpRequest) -> HttpResponse:
     targets = _targets(request)
     form = HostNameForm(
         request.POST or None,
+        request.FILES or None,
         targets=targets,
         addresses=addresses_of({target.network.host_id for target in targets}),
         initial={"reservation": request.GET.get("to", "")},
@@ -63,12 +67,16 @@ def _targets(request: HttpRequest) -> list[Reservation]:
     return list(rows.select_related("network__host").order_by("network__name", "name"))
 
 
+@sensitive_post_parameters("private_key")
 @GET_OR_POST
 def host_name(request: HttpRequest, uuid: UUID) -> HttpResponse:
     found = _found(request, uuid)
     siblings = found.network.reservations.filter(present=True).select_related("network")
     form = ServingForm(
-        request.POST or None, initial=_as_it_is(found), targets=list(siblings.order_by("name"))
+        request.POST or None,
+        request.FILES or None,
+        initial=_as_it_is(found),
+        targets=list(siblings.order_by("name")),
     )
     if request.method == "POST" and form.done(
         lambda data: actions.change_host_name(actor_of(request), uuid, **data)
@@ -82,7 +90,7 @@ def host_name(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 def _as_it_is(found: HostName) -> dict[str, Any]:
-    fields = ("http_port", "tls", "tls_port", "proxy_protocol", "note")
+    fields = ("http_port", "tls", "tls_port", "proxy_protocol", "reencrypt", "redirect", "note")
     shown = {field: getattr(found, field) for field in fields}
     return {"reservation": str(found.reservation.uuid), **shown}
 
@@ -91,10 +99,12 @@ def _as_it_is(found: HostName) -> dict[str, Any]:
 def delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     get_for(user_of(request), HostName, uuid, write=True)
     found = _found(request, uuid)
-    if request.method == "POST":
-        actions.delete_host_name(actor_of(request), uuid)
+    form = ActionForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.done(
+        lambda _: actions.delete_host_name(actor_of(request), uuid)
+    ):
         return done(request, f"{found.name} is being removed.", "host-names")
-    return render(request, "host_names/delete.html", {"name": found})
+    return form_page(request, "host_names/delete.html", form, name=found)
 
 
 def _found(request: HttpRequest, uuid: UUID) -> HostName:

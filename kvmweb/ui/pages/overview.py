@@ -18,7 +18,7 @@ from kvmweb.hosts.models import Host
 from kvmweb.projects.models import AuditEvent, Project
 from kvmweb.ui.pages import picture
 from kvmweb.ui.requests import current_project, user_of
-from networks.models import WARNED_BEFORE, Forward, Network
+from networks.models import RENEWED_BEFORE, WARNED_BEFORE, Forward, HostName, Network
 from vms.models import Vm
 
 MOST_NETWORKS = 8
@@ -49,6 +49,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "concerns": [
             *_concerns(user, shown_networks, shown_vms),
             *_ending(user, project),
+            *_outdated(user, project),
         ],
         "events": _events(user, project),
         "running": sum(vm.state is State.RUNNING for vm in shown_vms),
@@ -142,6 +143,25 @@ def _ending(user: User, project: Project | None) -> Iterator[Concern]:
             f"{forward.reservation.name} can no longer be reached by it from "
             f"{forward.expires_at:%Y-%m-%d %H:%M} UTC on.",
             reverse("forward", args=[forward.uuid]),
+            tone="warn",
+        )
+
+
+def _outdated(user: User, project: Project | None) -> Iterator[Concern]:
+    """Host names whose certificate browsers will soon refuse."""
+    rows = HostName.objects.visible_to(user).filter(
+        present=True, certificate__not_after__lte=timezone.now() + RENEWED_BEFORE
+    )
+    if project:
+        rows = rows.filter(network__project=project)
+    for name in rows.for_display().order_by("certificate__not_after")[:MOST_ENDING]:
+        certificate = name.certificate
+        verb = "expired" if certificate.is_expired else "expires soon"
+        yield Concern(
+            f"The certificate of {name.name} {verb}",
+            f"Browsers refuse it from {certificate.not_after:%Y-%m-%d %H:%M} UTC on. "
+            "Give a renewed one.",
+            reverse("host-name", args=[name.uuid]),
             tone="warn",
         )
 

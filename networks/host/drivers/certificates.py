@@ -7,14 +7,13 @@ import ssl
 
 from kvmweb.core.errors import HostError
 from kvmweb.core.secret import Unreadable, reveal
-
-PURPOSE = "certificate of a host name"
+from networks.host.proxy import SEALED_FOR
 
 
 def opened(key: str, sealed: str) -> bytes:
     """The PEM text; raises `HostError` when it was not sealed for this host."""
     try:
-        return reveal(key, PURPOSE, sealed)
+        return reveal(key, SEALED_FOR, sealed)
     except Unreadable as error:
         raise HostError(
             "A certificate cannot be read with this host's key.",

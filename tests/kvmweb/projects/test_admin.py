@@ -26,6 +26,7 @@ from networks.inbound import RuleText
 from networks.leases import record as record_leases
 from networks.models import (
     AddressSet,
+    Certificate,
     Drift,
     EgressRule,
     Forward,
@@ -59,6 +60,7 @@ OURS: list[type[Model]] = [
     ForwardUsage,
     HostName,
     HostNameUsage,
+    Certificate,
     NetworkUsage,
     Drift,
     Remedy,
@@ -110,6 +112,8 @@ def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
         name="a.example.org",
     )
     HostNameUsage.objects.create(host_name=name, connections=1)
+    now = timezone.now()
+    Certificate.objects.create(host_name=name, not_before=now, not_after=now)
     Drift.objects.create(host=network.host, network=network, at=timezone.now())
     office = create_address_set(Actor(alice), name="a", networks=["198.51.100.0/24"])
     create_rule_set(Actor(alice), name="ra", rules=[RuleText("any", address_set=str(office.uuid))])

@@ -12,8 +12,8 @@ import pytest
 
 from kvmweb.core.secret import conceal
 from kvmweb.host.progress import silent
-from networks.host.drivers.certificates import PURPOSE
 from networks.host.drivers.haproxy import HaProxy
+from networks.host.proxy import SEALED_FOR
 from networks.host.spec import HostNameSpec, NetworkSpec
 from tests.networks.host.lab import KEY, OUTSIDE, PUBLIC, SECOND_PUBLIC, Lab, assert_converges
 from tests.networks.host.test_crash import killed, stopped
@@ -26,7 +26,7 @@ __all__ = ["world"]
 
 def ended(spec: NetworkSpec, number: int, file: Path, host: str, **more: object) -> HostNameSpec:
     """A name whose TLS ends at the host, with the certificate of a file."""
-    sealed = conceal(KEY, PURPOSE, file.read_bytes())
+    sealed = conceal(KEY, SEALED_FOR, file.read_bytes())
     told = {"tls": "terminate", "tls_port": 80, "sealed_pem": sealed}
     return name(spec, number, host, **told, certificate=digest(file), **more)  # type: ignore[arg-type]
 
@@ -153,8 +153,8 @@ def test_keys_are_for_root_alone(world: World) -> None:
 
 def test_a_certificate_that_cannot_be_used_needs_attention_alone(world: World) -> None:
     file = fresh(world.lab, "own", A)
-    foreign = conceal("another host's key", PURPOSE, file.read_bytes())
-    nonsense = conceal(KEY, PURPOSE, b"no certificate")
+    foreign = conceal("another host's key", SEALED_FOR, file.read_bytes())
+    nonsense = conceal(KEY, SEALED_FOR, b"no certificate")
     names = (
         ended(world.one, 1, file, A),
         replace(ended(world.one, 2, file, B), certificate="ab", sealed_pem=foreign),
