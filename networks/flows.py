@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from django.db import transaction
@@ -10,28 +11,35 @@ from django.db import transaction
 from kvmweb.hosts.ask import ask
 from kvmweb.projects.actions import Actor, Named, audit
 from networks.models import Forward, Network, Reservation
+from networks.models.parts import endpoint
 
 MOST = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Of:
-    """Whose connections: `subject` is what people call it, the rest says it to the host."""
+    """Whose connections: `subject` is what people call it, the rest says it to the host. Of a VM
+    `guests` are its addresses in each of its networks; `network` is the first."""
 
     subject: Named
     kind: str
     network: Network
     forward: str = ""
-    reservations: tuple[str, ...] = ()
+    guests: tuple[tuple[Network, tuple[str, ...]], ...] = ()
 
-    def body(self, **more: object) -> dict[str, object]:
-        """The question, see `networks.host.flows.Scope`."""
-        return {
-            "network": str(self.network.uuid),
-            "forward": self.forward,
-            "reservations": self.reservations,
-            **more,
-        }
+    def asked(self, what: str, **more: object) -> list[Any]:
+        """The answers of the host to the question, one for each network; see
+        `networks.host.flows.Scope`."""
+        bodies = [
+            {
+                "network": str(network.uuid),
+                "forward": self.forward,
+                "reservations": reservations,
+                **more,
+            }
+            for network, reservations in self.guests or ((self.network, ()),)
+        ]
+        return [ask(self.network.host, what, body) for body in bodies]
 
 
 class Flow(msgspec.Struct, frozen=True):
@@ -53,6 +61,26 @@ class Flow(msgspec.Struct, frozen=True):
     age: float | None = None
     bytes_out: int | None = None
     bytes_in: int | None = None
+
+    @property
+    def original_source(self) -> str:
+        """Who opened it."""
+        return endpoint(self.source, self.source_port)
+
+    @property
+    def original_destination(self) -> str:
+        """What they asked for."""
+        return endpoint(self.destination, self.destination_port)
+
+    @property
+    def translated_source(self) -> str:
+        """As whom they are seen."""
+        return endpoint(self.seen_as, self.seen_as_port)
+
+    @property
+    def translated_destination(self) -> str:
+        """Who answers."""
+        return endpoint(self.answers, self.answers_port)
 
 
 class ShownFlow(msgspec.Struct, frozen=True):
@@ -76,16 +104,25 @@ def of_network(network: Network) -> Of:
 
 
 def of_guest(subject: Named, kind: str, reservations: list[Reservation]) -> Of:
-    """Of a VM, by the addresses it has in its first network."""
-    network = reservations[0].network
-    own = tuple(str(each.uuid) for each in reservations if each.network_id == network.pk)
-    return Of(subject=subject, kind=kind, network=network, reservations=own)
+    """Of a VM, by the addresses it has in all of its networks."""
+    networks = {each.network_id: each.network for each in reservations}
+    guests = tuple(
+        (network, tuple(str(each.uuid) for each in reservations if each.network_id == key))
+        for key, network in networks.items()
+    )
+    return Of(subject=subject, kind=kind, network=reservations[0].network, guests=guests)
 
 
 def flows(of: Of, *, search: str = "", limit: int = 100) -> Listing:
     """What there is now. Raises `HostSilent`."""
-    said = ask(of.network.host, "flows", of.body(search=search, limit=min(limit, MOST)))
-    return msgspec.convert(said, Listing)
+    most = min(limit, MOST)
+    said = [msgspec.convert(each, Listing) for each in of.asked("flows", search=search, limit=most)]
+    found = {one.flow.id: one for each in said for one in each.flows}
+    return Listing(
+        total=sum(each.total for each in said),
+        searched=sum(each.searched for each in said),
+        flows=list(found.values())[:most],
+    )
 
 
 def end_flows(actor: Actor, of: Of, *, flow: str = "") -> int:
@@ -95,4 +132,4 @@ def end_flows(actor: Actor, of: Of, *, flow: str = "") -> int:
     """
     with transaction.atomic():
         audit(actor, f"{of.kind}.end_flows", of.subject, project=of.network.project, flow=flow)
-    return int(ask(of.network.host, "end_flows", of.body(flow=flow)))
+    return sum(int(ended) for ended in of.asked("end_flows", flow=flow))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -21,10 +19,18 @@ class FlowShown(Shown):
     direction = serializers.ChoiceField(["in", "out"])
     forward = serializers.CharField(help_text="The forward it came in by; empty if by none.")
     protocol = serializers.CharField(source="flow.protocol")
-    original_source = serializers.SerializerMethodField(help_text="Who opened it.")
-    original_destination = serializers.SerializerMethodField(help_text="What they asked for.")
-    translated_source = serializers.SerializerMethodField(help_text="As whom they are seen.")
-    translated_destination = serializers.SerializerMethodField(help_text="Who answers.")
+    original_source = serializers.CharField(
+        source="flow.original_source", help_text="Who opened it; IPv6 as [address]:port."
+    )
+    original_destination = serializers.CharField(
+        source="flow.original_destination", help_text="What they asked for."
+    )
+    translated_source = serializers.CharField(
+        source="flow.translated_source", help_text="As whom they are seen."
+    )
+    translated_destination = serializers.CharField(
+        source="flow.translated_destination", help_text="Who answers."
+    )
     state = serializers.CharField(source="flow.state")
     replied = serializers.BooleanField(source="flow.replied")
     timeout = serializers.IntegerField(source="flow.timeout", help_text="Seconds it may idle.")
@@ -35,18 +41,6 @@ class FlowShown(Shown):
         source="flow.bytes_out", allow_null=True, help_text="From who opened it; null: not counted."
     )
     bytes_in = serializers.IntegerField(source="flow.bytes_in", allow_null=True)
-
-    def get_original_source(self, shown: Any) -> str:
-        return f"{shown.flow.source}:{shown.flow.source_port}"
-
-    def get_original_destination(self, shown: Any) -> str:
-        return f"{shown.flow.destination}:{shown.flow.destination_port}"
-
-    def get_translated_source(self, shown: Any) -> str:
-        return f"{shown.flow.seen_as}:{shown.flow.seen_as_port}"
-
-    def get_translated_destination(self, shown: Any) -> str:
-        return f"{shown.flow.answers}:{shown.flow.answers_port}"
 
 
 class FlowsShown(Shown):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal
 
 from kvmweb.core.errors import Conflict
@@ -22,6 +22,7 @@ MOST = 500
 _SEARCHED = 20_000
 
 Direction = Literal["in", "out"]
+Networks = list[IPv4Network | IPv6Network]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +60,14 @@ def listed(spec: NetworkSpec | None, scope: Scope) -> Listing:
     """What there is, the first `limit` that match."""
     if spec is None:
         return Listing(total=0, searched=0, flows=())
-    found = _raw(spec, scope)
+    found, own = _raw(spec, scope), _own(spec)
     shown: list[ShownFlow] = []
     searched, limit = 0, min(scope.limit, MOST)
     for whole in _decoded(found):
         searched += 1
-        flow = discreet(whole, IPv4Network(spec.subnet))
+        flow = discreet(whole, own)
         if _matches(flow, scope.search):
-            shown.append(_shown(spec, flow))
+            shown.append(_shown(spec, own, flow))
         if len(shown) >= limit:
             break
     return Listing(total=len(found), searched=searched, flows=tuple(shown))
@@ -89,12 +90,12 @@ def ended(spec: NetworkSpec | None, scope: Scope) -> int:
     return len(found)
 
 
-def discreet(flow: Flow, own: IPv4Network) -> Flow:
-    """What the network of these addresses may know of a connection: of a guest elsewhere that was
+def discreet(flow: Flow, own: Networks) -> Flow:
+    """What the network with these subnets may know of a connection: of a guest elsewhere that was
     translated it knows what the other side sees, never the address behind it."""
-    if flow.source != flow.seen_as and IPv4Address(flow.source) not in own:
+    if flow.source != flow.seen_as and not _is_in(own, flow.source):
         flow = replace(flow, source=flow.seen_as, source_port=flow.seen_as_port)
-    if flow.answers != flow.destination and IPv4Address(flow.answers) not in own:
+    if flow.answers != flow.destination and not _is_in(own, flow.answers):
         flow = replace(flow, answers=flow.destination, answers_port=flow.destination_port)
     return flow
 
@@ -104,9 +105,20 @@ def _raw(spec: NetworkSpec, scope: Scope) -> list[bytes]:
         return flowtable.of_forward(_number(spec, scope.forward))
     if scope.reservations:
         wanted = set(scope.reservations)
-        guests = [each.address for each in spec.reservations if each.id in wanted]
-        return [raw for address in guests for raw in flowtable.of_guest(address)]
-    return flowtable.of_subnet(spec.subnet, {each.number for each in spec.forwards})
+        guests = [each for each in spec.reservations if each.id in wanted]
+        addresses = [one for each in guests for one in (each.address, each.address6) if one]
+        return [raw for address in addresses for raw in flowtable.of_guest(address)]
+    subnets = [subnet for subnet in (spec.subnet, spec.subnet6) if subnet]
+    return flowtable.of_subnets(subnets, {each.number for each in spec.forwards})
+
+
+def _own(spec: NetworkSpec) -> Networks:
+    return [ip_network(subnet) for subnet in (spec.subnet, spec.subnet6) if subnet]
+
+
+def _is_in(networks: Networks, address: str) -> bool:
+    known = ip_address(address)
+    return any(known in network for network in networks)
 
 
 def _number(spec: NetworkSpec, wanted: str) -> int:
@@ -139,8 +151,8 @@ def _matches(flow: Flow, search: str) -> bool:
     return any(word in text for text in texts)
 
 
-def _shown(spec: NetworkSpec, flow: Flow) -> ShownFlow:
+def _shown(spec: NetworkSpec, own: Networks, flow: Flow) -> ShownFlow:
     numbers = (each.id for each in spec.forwards if each.number == flow.number)
     by = next(numbers, "") if flow.number else ""
-    out = not by and IPv4Address(flow.source) in IPv4Network(spec.subnet)
+    out = not by and _is_in(own, flow.source)
     return ShownFlow(direction="out" if out else "in", forward=by, flow=flow)

@@ -10,13 +10,18 @@ import pytest
 from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.test import Client
+from msgspec import convert
 
 from kvmweb.hosts.models import Host
+from kvmweb.projects.actions import Actor
 from kvmweb.projects.models import AuditEvent
+from networks.actions import add_reservation, create_network
+from networks.flows import Flow
 from networks.models import Forward
 from tests.asking import answering
 from tests.kvmweb.api.conftest import Program
 from tests.lab.broker import Broker
+from vms.models import Nic
 
 pytestmark = pytest.mark.db
 
@@ -81,6 +86,28 @@ def test_programs_see_both_sides_of_a_translation(
     assert {(body["search"], body["limit"]) for body in bodies} == {("ssh", 10)}
     assert [body["forward"] for body in bodies] == [str(forward.uuid), "", ""]
     assert bodies[2]["reservations"] == [str(forward.reservation.uuid)]
+
+
+def test_a_vm_is_asked_for_in_all_of_its_networks(
+    alice: User, actor: Actor, forward: Forward, asked: Heard
+) -> None:
+    vm = forward.reservation.nic.vm
+    other = create_network(actor, name="lab", ipv4_subnet="10.61.0.0/24")
+    second = add_reservation(actor, network=other.uuid, name="web-1")
+    Nic.objects.create(vm=vm, reservation=second)
+    answer = Program(alice).get(f"vms/{vm.uuid}/flows/")
+    assert (answer.data["total"], len(answer.data["flows"])) == (2, 1), "one flow, told twice"
+    assert [(body["network"], body["reservations"]) for _, body in asked] == [
+        (str(forward.network.uuid), [str(forward.reservation.uuid)]),
+        (str(other.uuid), [str(second.uuid)]),
+    ]
+    assert Program(alice).delete(f"vms/{vm.uuid}/flows/").data == {"ended": 2}
+
+
+def test_ipv6_is_written_with_its_port_apart() -> None:
+    flow = convert(FLOW | {"source": "2001:db8::1", "answers": "fd00::2"}, Flow)
+    assert flow.original_source == "[2001:db8::1]:40001"
+    assert flow.translated_destination == "[fd00::2]:22"
 
 
 def test_ending_is_for_those_who_may_write_and_is_on_record(

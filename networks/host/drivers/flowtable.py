@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from networks.host.drivers.netlink import (
     ALREADY_GONE,
@@ -30,13 +30,14 @@ _ORIGINAL, _REPLY, _STATUS, _PROTOINFO, _TIMEOUT, _MARK = 1, 2, 3, 4, 7, 8
 _COUNTERS_ORIGINAL, _COUNTERS_REPLY, _ID, _ZONE = 9, 10, 12, 18
 _TIMESTAMP, _MARK_MASK, _FILTER = 20, 21, 25
 _IP, _PROTOCOL = 1, 2
-_SOURCE, _DESTINATION = 1, 2
+_SOURCE, _DESTINATION, _SOURCE6, _DESTINATION6 = 1, 2, 3, 4
 _NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _FILTER_ORIGINAL, _FILTER_REPLY, _FILTER_SOURCE = 1, 2, 1 << 0
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _SEEN_REPLY, _ASSURED = 1 << 1, 1 << 2
 _PACKETS, _BYTES = 1, 2
 _TCP, _TCP_STATE = 1, 1
-_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 132: "sctp"}
+_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 _TCP_STATES = (
     "none",
     "syn sent",
@@ -51,8 +52,8 @@ _TCP_STATES = (
 )
 _TRIES = 3
 # A message begins with struct nfgenmsg; then come, nested, the original tuple, its IP part and the
-# source address, each with a header of four bytes, and after these eight bytes the destination.
-_SOURCE_AT, _DESTINATION_AT = 16, 24
+# source address, each with a header of four bytes, and after it the destination with another one.
+_SOURCE_AT, _HEADER = 16, 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,25 +89,33 @@ def of_forward(number: int) -> list[bytes]:
 
 
 def of_guest(address: str) -> list[bytes]:
-    """The raw connections that a guest opened or answers."""
-    found = _dump(_general() + _from(_ORIGINAL, _FILTER_ORIGINAL, address))
+    """The raw connections that a guest opened or answers by this address of either family."""
+    general = _general(_FAMILIES[ip_address(address).version])
+    found = _dump(general + _from(_ORIGINAL, _FILTER_ORIGINAL, address))
     known = {_identity(each) for each in found}
-    answered = _dump(_general() + _from(_REPLY, _FILTER_REPLY, address))
+    answered = _dump(general + _from(_REPLY, _FILTER_REPLY, address))
     return found + [each for each in answered if _identity(each) not in known]
 
 
-def of_subnet(subnet: str, numbers: Iterable[int]) -> list[bytes]:
-    """The raw connections that guests of a subnet opened, or that forwards of these numbers made.
+def of_subnets(subnets: Iterable[str], numbers: Iterable[int]) -> list[bytes]:
+    """The raw connections that guests of subnets opened, or that forwards of these numbers made.
 
     A connection between guests of the same network does not pass the host's router.
     """
-    network, wanted = IPv4Network(subnet), frozenset(numbers)
+    wanted, networks = frozenset(numbers), [ip_network(subnet) for subnet in subnets]
+    return [raw for network in networks for raw in _of_subnet(network, wanted)]
+
+
+def _of_subnet(network: IPv4Network | IPv6Network, wanted: frozenset[int]) -> list[bytes]:
     first, last = network.network_address.packed, network.broadcast_address.packed
+    length = len(first)
+    source = slice(_SOURCE_AT, _SOURCE_AT + length)
+    destination = slice(source.stop + _HEADER, source.stop + _HEADER + length)
     return [
         each
-        for each in _dump(_general())
-        if first <= each[_SOURCE_AT : _SOURCE_AT + 4] <= last
-        or first <= each[_DESTINATION_AT : _DESTINATION_AT + 4] <= last
+        for each in _dump(_general(_FAMILIES[network.version]))
+        if first <= each[source] <= last
+        or first <= each[destination] <= last
         or _mark(each) in wanted
     ]
 
@@ -117,7 +126,7 @@ def end(found: Iterable[bytes]) -> int:
     with NetlinkSocket(NETLINK_NETFILTER) as connection:
         for payload in found:
             try:
-                connection.request(_DELETE, _general() + _named(payload))
+                connection.request(_DELETE, _general(payload[0]) + _named(payload))
                 ended += 1
             except KernelRefused as error:
                 if error.errno != ALREADY_GONE:
@@ -131,24 +140,24 @@ def identity(payload: bytes) -> str:
 
 
 def decoded(payload: bytes, now: float | None = None) -> Flow | None:
-    """A connection in words; None for what is not IPv4."""
+    """A connection in words; None for what has no addresses."""
     found = dict(attributes(payload, 4))
     source, destination, number, ports = _tuple(found[_ORIGINAL])
     answers, seen_as, _, answer_ports = _tuple(found[_REPLY])
-    if len(source) != 4:
+    if not source:
         return None
     status = _word(found.get(_STATUS, b""))
     started = dict(attributes(found.get(_TIMESTAMP, b""))).get(1)
     return Flow(
         id=found.get(_ID, b"").hex(),
         protocol=_PROTOCOLS.get(number, str(number)),
-        source=str(IPv4Address(source)),
+        source=str(ip_address(source)),
         source_port=ports[0],
-        destination=str(IPv4Address(destination)),
+        destination=str(ip_address(destination)),
         destination_port=ports[1],
-        answers=str(IPv4Address(answers)),
+        answers=str(ip_address(answers)),
         answers_port=answer_ports[0],
-        seen_as=str(IPv4Address(seen_as)),
+        seen_as=str(ip_address(seen_as)),
         seen_as_port=answer_ports[1],
         state=_state(found, status),
         replied=bool(status & _SEEN_REPLY),
@@ -179,13 +188,16 @@ def _dump(request: bytes) -> list[bytes]:
     return found
 
 
-def _general() -> bytes:
-    return struct.pack(">BBH", socket.AF_INET, 0, 0)
+def _general(family: int = socket.AF_UNSPEC) -> bytes:
+    """struct nfgenmsg; without a family both are meant."""
+    return struct.pack(">BBH", family, 0, 0)
 
 
 def _from(tuple_kind: int, side: int, address: str) -> bytes:
     """A filter by who sends in one direction (`CTA_FILTER`)."""
-    ip = nested(_IP, attribute(_SOURCE, IPv4Address(address).packed))
+    wanted = ip_address(address)
+    kind = _SOURCE if wanted.version == 4 else _SOURCE6
+    ip = nested(_IP, attribute(kind, wanted.packed))
     flags = [0, 0]
     flags[side - 1] = _FILTER_SOURCE
     return nested(tuple_kind, ip) + nested(
@@ -216,7 +228,9 @@ def _tuple(data: bytes) -> tuple[bytes, bytes, int, tuple[int, int]]:
     protocol = dict(attributes(parts[_PROTOCOL]))
     ports = tuple(_word(protocol.get(kind, b"")) for kind in (_SOURCE_PORT, _DESTINATION_PORT))
     number = protocol[_NUMBER][0]
-    return addresses.get(_SOURCE, b""), addresses.get(_DESTINATION, b""), number, ports  # type: ignore[return-value]
+    source = addresses.get(_SOURCE) or addresses.get(_SOURCE6, b"")
+    destination = addresses.get(_DESTINATION) or addresses.get(_DESTINATION6, b"")
+    return source, destination, number, ports  # type: ignore[return-value]
 
 
 def _state(found: dict[int, bytes], status: int) -> str:
