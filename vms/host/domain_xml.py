@@ -28,6 +28,7 @@ from vms.host.spec import DiskSpec, NicSpec, RunsUnder, VmSpec
 
 NAMESPACE = "https://kvmweb.org/xmlns/1"
 _GENERATION = f"{{{NAMESPACE}}}generation"
+_BOOTS = f"{{{NAMESPACE}}}boots"
 _NSMAP = {"kvmweb": NAMESPACE}
 _V2_FEATURES = ("ssse3", "sse4.1", "sse4.2", "popcnt")
 _TARGETS = tuple(f"vd{letter}" for letter in string.ascii_lowercase)
@@ -99,6 +100,13 @@ def disk_files(xml: str) -> frozenset[str]:
     )
 
 
+def boots(xml: str) -> int:
+    """The count of fresh starts that a definition was made for."""
+    found = parse(xml).find(f"metadata//{_BOOTS}")
+    text = "" if found is None else found.text or ""
+    return int(text) if text.isdecimal() else 0
+
+
 def parse(xml: str) -> Element:
     """Parse what libvirt printed; entities and the network are never touched."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True)
@@ -139,6 +147,7 @@ def _metadata(spec: VmSpec) -> Element:
     vm = etree.SubElement(metadata, f"{{{NAMESPACE}}}vm", nsmap=_NSMAP)
     etree.SubElement(vm, f"{{{NAMESPACE}}}subject").text = spec.subject
     etree.SubElement(vm, _GENERATION).text = str(spec.generation)
+    etree.SubElement(vm, _BOOTS).text = str(spec.boots)
     return metadata
 
 

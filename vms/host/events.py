@@ -18,7 +18,7 @@ from typing import Any
 import libvirt
 import libvirtaio
 
-from vms.host.drivers.domains import power_state, quiet, reason_text
+from vms.host.drivers.domains import quiet, state_of
 from vms.host.observe import Seen, has_our_metadata
 
 log = logging.getLogger(__name__)
@@ -113,18 +113,14 @@ async def _in_time(work: Callable[..., Any], *arguments: Any, seconds: float = C
 def _seen(domain: Any) -> Seen | None:
     """The state now, which may be newer than the event; None for a stranger or one just gone."""
     try:
-        number, reason = domain.state()
+        state, reason = state_of(domain)
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
         raise
     if not has_our_metadata(domain):
         return None
-    return Seen(
-        subject=domain.UUIDString(),
-        state=power_state(number),
-        reason=reason_text(number, reason),
-    )
+    return Seen(subject=domain.UUIDString(), state=state, reason=reason)
 
 
 async def _drop(connection: Any) -> None:

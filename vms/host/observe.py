@@ -1,7 +1,7 @@
 """All our domains of one libvirtd at a glance, for the monitor.
 
-One call brings the states of all; whose a domain is stands in its metadata, which is asked for
-once per domain.
+One call brings the states of all, one tells which are saved to disk; whose a domain is stands in
+its metadata, which is asked for once per domain.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import libvirt
 from vms.host.domain_xml import NAMESPACE
 from vms.host.drivers.domains import Domains, power_state, reason_text
 from vms.host.state import PowerState
+
+_SAVED = libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE | libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +47,25 @@ class Observer:
 
     def _listed(self, connection: Any) -> tuple[Seen, ...]:
         pairs = connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
+        saved = {domain.UUIDString() for domain in connection.listAllDomains(_SAVED)}
         there = {domain.UUIDString() for domain, _ in pairs}
         self._ours = {subject: ours for subject, ours in self._ours.items() if subject in there}
         return tuple(
-            Seen(
-                subject=domain.UUIDString(),
-                state=power_state(stats["state.state"]),
-                reason=reason_text(stats["state.state"], stats["state.reason"]),
-            )
+            _seen(domain.UUIDString(), stats, saved)
             for domain, stats in pairs
             if self.is_ours(domain)
         )
+
+
+def _seen(subject: str, stats: dict[str, int], saved: set[str]) -> Seen:
+    state = power_state(stats["state.state"])
+    if state == "off" and subject in saved:
+        return Seen(subject=subject, state="saved")
+    return Seen(
+        subject=subject,
+        state=state,
+        reason=reason_text(stats["state.state"], stats["state.reason"]),
+    )
 
 
 def has_our_metadata(domain: Any) -> bool:

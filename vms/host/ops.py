@@ -70,11 +70,43 @@ class RedefineDomain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartDomain:
+    """With `restored`, from the memory that lies on disk."""
+
+    name: str
+    restored: bool = False
+
+    @property
+    def sentence(self) -> str:
+        return f"Restored {self.name} from disk" if self.restored else f"Started {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseDomain:
     name: str
 
     @property
     def sentence(self) -> str:
-        return f"Started {self.name}"
+        return f"Paused {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveDomain:
+    """Write its memory to disk and end it (libvirt's managed save)."""
+
+    name: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Saved {self.name} to disk"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscardSaved:
+    name: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Dropped the saved memory of {self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +174,15 @@ class DeleteFile:
         return "Deleted logs" if self.file.startswith(SERIAL_LOG) else "Deleted a left-over file"
 
 
+PowerOp = (
+    StartDomain
+    | PauseDomain
+    | ResumeDomain
+    | SaveDomain
+    | DiscardSaved
+    | ShutdownDomain
+    | DestroyDomain
+)
 Op = (
     FetchImage
     | CreateDisk
@@ -149,12 +190,9 @@ Op = (
     | WriteSeed
     | DefineDomain
     | RedefineDomain
-    | StartDomain
-    | ResumeDomain
-    | ShutdownDomain
-    | DestroyDomain
     | UndefineDomain
     | DeleteDisk
     | DeleteSeed
     | DeleteFile
+    | PowerOp
 )

@@ -18,11 +18,14 @@ from vms.host.ops import (
     DeleteFile,
     DeleteSeed,
     DestroyDomain,
+    DiscardSaved,
     FetchImage,
     GrowDisk,
     Op,
+    PauseDomain,
     RedefineDomain,
     ResumeDomain,
+    SaveDomain,
     ShutdownDomain,
     StartDomain,
     UndefineDomain,
@@ -69,17 +72,33 @@ def runs_under(spec: VmSpec, state: VmState) -> RunsUnder:
 
 
 def _present(spec: VmSpec, state: VmState) -> Iterator[Op]:
-    if spec.power == "off":
+    ends = _ends(spec, state)
+    if ends:
         yield from _power_off(spec, state)
-    stays_active = state.is_active and spec.power == "on"
+    elif spec.power == "saved" and state.is_active:
+        yield SaveDomain(name=spec.domain)
+    stays_active = state.keeps_memory and not ends
     yield from _disks(spec, state, active=stays_active)
     if spec.seed and state.seed != cloud_init.digest(spec.seed):
         yield WriteSeed(seed=spec.seed)
     yield from _definition(spec, state, active=stays_active)
     if not stays_active:
         yield from _unwanted_files(spec, state)
-    if spec.power == "on":
-        yield from _power_on(spec, state)
+    if spec.power in {"on", "paused"}:
+        yield from _power_on(spec, state, ends=ends)
+
+
+def _ends(spec: VmSpec, state: VmState) -> bool:
+    """Whether the guest that is under way is to end: for good, or to be started afresh."""
+    if state.power == "saved":
+        return spec.power == "off" and spec.force
+    return state.is_active and (spec.power == "off" or is_outdated(spec, state))
+
+
+def is_outdated(spec: VmSpec, state: VmState) -> bool:
+    """Whether the running guest was started before somebody asked for a fresh start."""
+    live = state.domain.live_xml if state.domain else ""
+    return bool(live) and spec.power == "on" and domain_xml.boots(live) < spec.boots
 
 
 def _disks(spec: VmSpec, state: VmState, *, active: bool) -> Iterator[Op]:
@@ -125,15 +144,20 @@ def _definition(spec: VmSpec, state: VmState, *, active: bool) -> Iterator[Op]:
         yield RedefineDomain(name=spec.domain, xml=xml, at_next_start=active)
 
 
-def _power_on(spec: VmSpec, state: VmState) -> Iterator[Op]:
-    if state.power == "paused":
+def _power_on(spec: VmSpec, state: VmState, *, ends: bool) -> Iterator[Op]:
+    running = state.is_active and not ends
+    if not running:
+        yield StartDomain(name=spec.domain, restored=state.power == "saved" and not ends)
+    paused = running and state.power == "paused"
+    if spec.power == "paused" and not paused:
+        yield PauseDomain(name=spec.domain)
+    elif spec.power == "on" and paused:
         yield ResumeDomain(name=spec.domain)
-    elif not state.is_active:
-        yield StartDomain(name=spec.domain)
 
 
 def _power_off(spec: VmSpec, state: VmState) -> Iterator[Op]:
-    if not state.is_active:
+    if state.power == "saved":
+        yield DiscardSaved(name=spec.domain)
         return
     if spec.force:
         yield DestroyDomain(name=spec.domain)

@@ -14,11 +14,14 @@ from vms.host.ops import (
     DeleteFile,
     DeleteSeed,
     DestroyDomain,
+    DiscardSaved,
     FetchImage,
     GrowDisk,
     Op,
+    PauseDomain,
     RedefineDomain,
     ResumeDomain,
+    SaveDomain,
     ShutdownDomain,
     StartDomain,
     UndefineDomain,
@@ -53,8 +56,10 @@ def _lines(op: Op, spec: VmSpec, state: VmState) -> Iterator[str]:
         case StartDomain():
             yield f"process: QEMU of {op.name}"
             yield from _nics(spec)
-        case ResumeDomain() | ShutdownDomain() | DestroyDomain():
+        case PauseDomain() | ResumeDomain() | ShutdownDomain() | DestroyDomain():
             yield f"process: QEMU of {op.name}"
+        case SaveDomain() | DiscardSaved():
+            yield f"memory: of {op.name}, in libvirt's folder for saved guests"
         case UndefineDomain():
             yield f"definition: {op.name}"
         case _:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import assert_never
 
 from kvmweb.core.errors import HostBusy, HostError, KvmwebError, NotConverged
@@ -16,7 +17,8 @@ from kvmweb.host.files import locked
 from kvmweb.host.progress import Outcome, Report, Step
 from vms.host import check as specs
 from vms.host.drivers import images, seed, volumes
-from vms.host.drivers.domains import Domains
+from vms.host.drivers.domains import MEMORY_SECONDS, Domains
+from vms.host.drivers.failures import CannotStart
 from vms.host.layout import Layout
 from vms.host.ops import (
     CreateDisk,
@@ -25,16 +27,21 @@ from vms.host.ops import (
     DeleteFile,
     DeleteSeed,
     DestroyDomain,
+    DiscardSaved,
     FetchImage,
     GrowDisk,
     Op,
+    PauseDomain,
+    PowerOp,
     RedefineDomain,
     ResumeDomain,
+    SaveDomain,
     ShutdownDomain,
     StartDomain,
     UndefineDomain,
     WriteSeed,
 )
+from vms.host.patience import telling
 from vms.host.plan import plan, restart_needed
 from vms.host.preview import detail
 from vms.host.spec import RunsUnder, VmSpec
@@ -101,8 +108,21 @@ class VmReconciler:
         return [(op, detail(op, spec, state)) for op in plan(spec, state)]
 
     def restore(self, specifications: Iterable[VmSpec], report: Report) -> list[Outcome]:
-        """Apply all, the one after the other; a failure does not keep the others from it."""
-        return [self.apply(spec, report) for spec in specifications]
+        """Apply all, the one after the other; a failure does not keep the others from it.
+
+        Those without autostart are put back as they are, on or off.
+        """
+        return [self.apply(self._unstarted(spec), report) for spec in specifications]
+
+    def _unstarted(self, spec: VmSpec) -> VmSpec:
+        """`spec` as it is to be restored; without autostart nothing is started."""
+        if spec.autostart or not spec.present or spec.power not in {"on", "paused"}:
+            return spec
+        try:
+            specs.refuse_bad(spec)
+            return spec if self.observe(spec).is_active else replace(spec, power="off", force=False)
+        except KvmwebError:
+            return spec
 
     def observe(self, spec: VmSpec) -> VmState:
         """What there is of this VM."""
@@ -151,18 +171,45 @@ class VmReconciler:
             case DefineDomain() | RedefineDomain():
                 volumes.make_folder(layout)
                 self._domains.define(op.xml)
+            case UndefineDomain():
+                self._domains.undefine(spec.subject)
+            case _:
+                self._switch(op, spec, report)
+
+    def _switch(self, op: PowerOp, spec: VmSpec, report: Report) -> None:
+        match op:
             case StartDomain():
-                self._domains.start(spec.subject)
+                self._start(op, spec, report)
             case ResumeDomain():
                 self._domains.resume(spec.subject)
+            case PauseDomain():
+                self._domains.pause(spec.subject)
+            case SaveDomain():
+                saving = f"Saving {spec.name or spec.domain} to disk"
+                telling(report, saving, lambda: self._domains.save(spec.subject))
+            case DiscardSaved():
+                self._domains.discard_saved(spec.subject)
             case ShutdownDomain():
                 self._shut_down(spec, report)
             case DestroyDomain():
                 self._domains.destroy(spec.subject)
-            case UndefineDomain():
-                self._domains.undefine(spec.subject)
             case _:
                 assert_never(op)
+
+    def _start(self, op: StartDomain, spec: VmSpec, report: Report) -> None:
+        if not op.restored:
+            self._domains.start(spec.subject)
+            return
+        restoring = f"Restoring {spec.name or spec.domain} from disk"
+        try:
+            telling(
+                report,
+                restoring,
+                lambda: self._domains.start(spec.subject, seconds=MEMORY_SECONDS),
+            )
+        except CannotStart as error:
+            error.remedy = f"{error.remedy} Force it off to drop what was saved, then start it."
+            raise
 
     def _fill(
         self, op: FetchImage | CreateDisk | GrowDisk | WriteSeed, layout: Layout, report: Report
@@ -201,12 +248,13 @@ class VmReconciler:
                 return
             if int(waited) != told:
                 told = int(waited)
-                sentence = f"Waiting for {spec.name or spec.domain} to shut down ({told} s)"
+                left = int(self._stop_seconds) - told
+                sentence = f"Waiting for {spec.name or spec.domain} to shut down ({left} s left)"
                 report(Step(key="", sentence=sentence, state="running"))
             time.sleep(_POLL_SECONDS)
         raise DidNotStop(
             f"{spec.name or spec.domain} did not shut down within {self._stop_seconds:g} s.",
-            remedy="Force it off, or wait and try again.",
+            remedy="Force it off, keep it running, or wait and try again.",
         )
 
     def _last_seen(self, spec: VmSpec) -> dict[str, object]:

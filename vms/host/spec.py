@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Power = Literal["on", "off"]
+Power = Literal["on", "off", "paused", "saved"]
 Accelerator = Literal["auto", "kvm", "tcg"]
 RunsUnder = Literal["kvm", "tcg"]
 
@@ -65,6 +65,10 @@ class VmSpec:
     `domain` is its libvirt name, readable and unique on the host; `subject` is the libvirt UUID
     too. With `power="off"` a running guest is asked by ACPI; `force` pulls the plug instead.
     `accelerator="auto"` takes what the host found by trying.
+
+    `boots` counts how often people asked for a fresh start. A guest carries the count it was
+    started with; one with a lower count is stopped (as `force` says) and started, once. Without
+    `autostart` a guest that was on stays off when its host starts anew.
     """
 
     subject: str
@@ -75,6 +79,8 @@ class VmSpec:
     domain: str
     power: Power = "on"
     force: bool = False
+    boots: int = 0
+    autostart: bool = True
     accelerator: Accelerator = "auto"
     vcpus: int = 1
     memory_mib: int = 128

@@ -8,7 +8,7 @@ from typing import Literal
 from vms.host.layout import Layout
 from vms.host.spec import RunsUnder
 
-PowerState = Literal["running", "off", "paused", "crashed", "stopping"]
+PowerState = Literal["running", "off", "paused", "crashed", "stopping", "saved"]
 _ACTIVE = frozenset({"running", "paused", "stopping"})
 
 
@@ -16,7 +16,7 @@ _ACTIVE = frozenset({"running", "paused", "stopping"})
 class DomainState:
     """A domain as libvirt has it. `xml` is the persistent definition, empty when there is none.
 
-    `live_xml` is what runs now, empty when it is off.
+    `live_xml` is what runs now, empty when it is off. "saved" is off with its memory on disk.
     """
 
     state: PowerState
@@ -52,3 +52,8 @@ class VmState:
     @property
     def is_active(self) -> bool:
         return self.domain is not None and self.domain.is_active
+
+    @property
+    def keeps_memory(self) -> bool:
+        """Whether a guest is under way, so that nothing may be pulled away from under it."""
+        return self.is_active or self.power == "saved"

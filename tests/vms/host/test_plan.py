@@ -18,11 +18,14 @@ from vms.host.ops import (
     DeleteFile,
     DeleteSeed,
     DestroyDomain,
+    DiscardSaved,
     FetchImage,
     GrowDisk,
     Op,
+    PauseDomain,
     RedefineDomain,
     ResumeDomain,
+    SaveDomain,
     ShutdownDomain,
     StartDomain,
     UndefineDomain,
@@ -58,6 +61,15 @@ def done(state: VmState, op: Op) -> VmState:  # noqa: C901 — one case for each
             files[SERIAL_LOG] = 1
             live = domain.live_xml or domain.xml
             domain = replace(domain, state="running", live_xml=live)
+        case PauseDomain():
+            assert domain is not None
+            domain = replace(domain, state="paused")
+        case SaveDomain():
+            assert domain is not None
+            domain = replace(domain, state="saved", live_xml="")
+        case DiscardSaved():
+            assert domain is not None
+            domain = replace(domain, state="off")
         case ShutdownDomain() | DestroyDomain():
             assert domain is not None
             domain = replace(domain, state="off", live_xml="") if domain.xml else None
@@ -93,7 +105,8 @@ specs = st.builds(
     nics=st.sets(st.integers(1, 3)).map(sorted),
     seed=st.sampled_from([None, SEED, replace(SEED, hostname="other")]),
     present=st.booleans(),
-    power=st.sampled_from(["on", "off"]),
+    power=st.sampled_from(["on", "off", "paused", "saved"]),
+    boots=st.integers(0, 2),
     force=st.booleans(),
     vcpus=st.integers(1, 4),
     memory_mib=st.sampled_from([96, 128]),
@@ -101,7 +114,7 @@ specs = st.builds(
 )
 
 
-@given(specs, specs, st.sampled_from(["running", "paused", "crashed", "off"]))
+@given(specs, specs, st.sampled_from(["running", "paused", "crashed", "off", "saved"]))
 def test_after_the_plan_nothing_is_left_to_do(
     before: VmSpec, wanted: VmSpec, power: PowerState
 ) -> None:
@@ -126,8 +139,7 @@ def test_stopping_after_any_operation_and_planning_anew_comes_to_the_same(
 
 
 def test_a_new_vm_is_made_in_order_and_started_last() -> None:
-    kinds = [type(op) for op in plan(vm(), NOTHING)]
-    assert kinds == [FetchImage, CreateDisk, WriteSeed, DefineDomain, StartDomain]
+    assert kinds(vm(), NOTHING) == [FetchImage, CreateDisk, WriteSeed, DefineDomain, StartDomain]
 
 
 def test_a_running_guest_is_not_touched_by_more_memory_but_needs_a_restart() -> None:
@@ -178,10 +190,56 @@ def test_force_pulls_the_plug_and_its_absence_does_not() -> None:
     assert [type(op) for op in plan(vm(power="off", force=True), running)] == [DestroyDomain]
 
 
+def kinds(spec: VmSpec, state: VmState) -> list[type[Op]]:
+    return [type(op) for op in plan(spec, state)]
+
+
+def test_a_fresh_start_is_asked_for_by_a_count_and_happens_once() -> None:
+    running = applied(vm(), NOTHING)
+    again = vm(boots=1)
+    assert kinds(again, running) == [ShutdownDomain, RedefineDomain, StartDomain]
+    assert kinds(replace(again, force=True), running) == [
+        DestroyDomain,
+        RedefineDomain,
+        StartDomain,
+    ]
+    assert plan(again, applied(again, running)) == ()
+    assert plan(vm(), applied(again, running)) != (), "the count goes with the definition"
+    assert not restart_needed(vm(), applied(again, running))
+
+
+def test_a_fresh_start_brings_what_waited_for_it() -> None:
+    bigger = applied(vm(memory_mib=256), applied(vm(), NOTHING))
+    again = vm(memory_mib=256, boots=1)
+    assert restart_needed(vm(memory_mib=256), bigger)
+    assert not restart_needed(again, applied(again, bigger))
+
+
+def test_a_guest_is_paused_and_goes_on() -> None:
+    running = applied(vm(), NOTHING)
+    assert kinds(vm(power="paused"), running) == [PauseDomain]
+    paused = applied(vm(power="paused"), running)
+    assert kinds(vm(), paused) == [ResumeDomain]
+    assert kinds(vm(power="off"), paused) == [ResumeDomain, ShutdownDomain]
+
+
+def test_a_saved_guest_is_restored_or_dropped_but_never_stopped_behind_its_owner() -> None:
+    running = applied(vm(), NOTHING)
+    assert kinds(vm(power="saved"), running) == [SaveDomain]
+    saved = applied(vm(power="saved"), running)
+    (start,) = plan(vm(), saved)
+    assert start.sentence == "Restored hello from disk"
+    assert kinds(vm(power="off"), saved) == []
+    assert kinds(vm(power="off", force=True), saved) == [DiscardSaved]
+    bigger = (DiskSpec(id="d1", size_gib=2, image=IMAGE),)
+    assert kinds(vm(power="saved", disks=bigger), saved) == []
+    assert kinds(vm(power="saved"), applied(vm(power="off"), NOTHING)) == []
+
+
 def test_deleting_removes_domain_and_every_file() -> None:
     state = applied(vm(), NOTHING)
-    kinds = [type(op) for op in plan(vm(present=False), state)]
-    assert kinds == [DestroyDomain, UndefineDomain, DeleteDisk, DeleteSeed, DeleteFile]
+    gone = [DestroyDomain, UndefineDomain, DeleteDisk, DeleteSeed, DeleteFile]
+    assert kinds(vm(present=False), state) == gone
     assert plan(vm(present=False), NOTHING) == ()
 
 

@@ -144,7 +144,7 @@ def test_a_vm_is_made_stopped_started_forced_off_and_deleted(
             "reason": "The guest shut down",
             "restart_needed": False,
         }
-        assert any("to shut down (0 s)" in step.sentence for step in guest.steps)
+        assert any("to shut down (90 s left)" in step.sentence for step in guest.steps)
 
         guest.must()
         assert guest.must(power="off", force=True).observed["reason"] == "Forced off"
@@ -167,6 +167,53 @@ def test_only_qemu_and_root_may_read_what_a_vm_has(blank: Vm) -> None:
     for folder in (blank.layout.folder, blank.layout.images):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o711
     assert blank.layout.seed.stat().st_uid != 0
+
+
+def _pid(guest: Vm) -> str:
+    """Of its QEMU: another one is another start."""
+    name = guest.spec().domain
+    return (guest.host.folder / "libvirtd/libvirt/qemu" / f"{name}.pid").read_text()
+
+
+def test_asked_for_twice_a_reset_happens_once(blank: Vm) -> None:
+    blank.must()
+    first = _pid(blank)
+    blank.must(boots=1, force=True, memory_mib=128)
+    second = _pid(blank)
+    assert first != second
+    assert "131072 KiB" in blank.virsh("dominfo", blank.spec().domain)
+    blank.must(boots=1, force=True, memory_mib=128)
+    assert _pid(blank) == second
+
+
+def test_a_guest_is_paused_saved_and_restored_as_it_was(host: LibvirtHost, image: Path) -> None:
+    with made(host, image) as guest:
+        guest.must()
+        guest.wait_for_line("kvmweb-hello: configured")
+        assert guest.must(power="paused").observed["state"] == "paused"
+        assert guest.must().observed["state"] == "running"
+        assert guest.must(power="saved").observed["state"] == "saved"
+        assert any(step.sentence.startswith("Saving guest") for step in guest.steps)
+        said = guest.serial()
+        assert guest.must(power="off").observed["state"] == "saved"
+        assert guest.must().observed["state"] == "running"
+        assert guest.must(power="off").observed["reason"] == "The guest shut down"
+        assert guest.serial().count("kvmweb-hello: configured") == said.count(
+            "kvmweb-hello: configured"
+        )
+        guest.must()
+        guest.must(power="saved")
+        assert guest.must(power="off", force=True).observed["state"] == "off"
+
+
+def test_without_autostart_a_guest_stays_off_after_its_host_was(blank: Vm) -> None:
+    spec = blank.spec(autostart=False)
+    assert blank.reconciler.apply(spec, silent).ok
+    (outcome,) = blank.reconciler.restore([spec], silent)
+    assert outcome.observed["state"] == "running"
+    blank.virsh("destroy", spec.domain)
+    (outcome,) = blank.reconciler.restore([spec], silent)
+    assert outcome.observed["state"] == "off"
 
 
 def test_more_memory_waits_for_the_next_start(blank: Vm) -> None:
@@ -219,7 +266,7 @@ def test_a_guest_that_does_not_listen_is_not_killed_behind_its_owner(blank: Vm) 
     blank.must()
     outcome = blank.apply(power="off")
     assert (outcome.ok, outcome.code) == (False, "did_not_stop")
-    assert outcome.remedy == "Force it off, or wait and try again."
+    assert outcome.remedy == "Force it off, keep it running, or wait and try again."
     assert outcome.observed["state"] == "running"
     assert blank.steps[-1].state == "failed"
 
@@ -379,7 +426,17 @@ def _changed(guest: Vm) -> VmSpec:
     return guest.spec(power="off", force=True, memory_mib=128, seed=seed)
 
 
-@pytest.mark.parametrize("prepare", [_new, _gone, _changed])
+def _reset(guest: Vm) -> VmSpec:
+    guest.must()
+    return guest.spec(boots=1, force=True)
+
+
+def _saved(guest: Vm) -> VmSpec:
+    guest.must()
+    return guest.spec(power="saved", memory_mib=128)
+
+
+@pytest.mark.parametrize("prepare", [_new, _gone, _changed, _reset, _saved])
 def test_killed_after_each_operation_it_is_finished_the_next_time(
     host: LibvirtHost, blank: Vm, prepare: Prepare
 ) -> None:
@@ -387,7 +444,7 @@ def test_killed_after_each_operation_it_is_finished_the_next_time(
         spec = prepare(blank)
         done = _killed(host, spec, operations)
         if done.returncode == 0:
-            assert operations > 3
+            assert operations > 2
             break
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert blank.reconciler.apply(spec, silent).ok

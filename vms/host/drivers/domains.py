@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 CALL_SECONDS = 20.0
 START_SECONDS = 120.0
+MEMORY_SECONDS = 1800.0
+"""For what writes or reads all the memory of a guest."""
 _STATES: dict[int, PowerState] = {
     libvirt.VIR_DOMAIN_NOSTATE: "running",
     libvirt.VIR_DOMAIN_RUNNING: "running",
@@ -79,8 +81,8 @@ class Domains:
         flags = libvirt.VIR_DOMAIN_DEFINE_VALIDATE
         self._call(lambda connection: connection.defineXMLFlags(xml, flags))
 
-    def start(self, subject: str) -> None:
-        """Start; already running is success."""
+    def start(self, subject: str, *, seconds: float = START_SECONDS) -> None:
+        """Start, from the memory on disk where it was saved; already running is success."""
 
         def create(domain: Any) -> None:
             try:
@@ -89,10 +91,27 @@ class Domains:
                 if not domain.isActive():
                     raise start_error(error) from error
 
-        self._existing(subject, create, START_SECONDS)
+        self._existing(subject, create, seconds)
 
     def resume(self, subject: str) -> None:
         self._existing(subject, lambda domain: domain.resume())
+
+    def pause(self, subject: str) -> None:
+        self._existing(subject, lambda domain: domain.suspend())
+
+    def save(self, subject: str) -> None:
+        """Write its memory to disk and end it; when restored it runs. Already off is success."""
+        running = libvirt.VIR_DOMAIN_SAVE_RUNNING
+        self._if_active(subject, lambda domain: domain.managedSave(running), MEMORY_SECONDS)
+
+    def discard_saved(self, subject: str) -> None:
+        """Drop the memory that lies on disk; none there is success."""
+
+        def drop(domain: Any) -> None:
+            if domain.hasManagedSaveImage():
+                domain.managedSaveRemove()
+
+        self._existing(subject, drop)
 
     def press_power_button(self, subject: str) -> None:
         """Ask the guest by ACPI to shut down; it may take its time or not listen at all."""
@@ -109,7 +128,7 @@ class Domains:
         self._with_domain(subject, lambda domain: domain.undefineFlags(_UNDEFINE_FLAGS))
 
     def state(self, subject: str) -> PowerState | None:
-        return self._with_domain(subject, lambda domain: power_state(domain.state()[0]))
+        return self._with_domain(subject, lambda domain: state_of(domain)[0])
 
     def versions(self) -> tuple[int, int]:
         """libvirt's and QEMU's, each 1000000 * major + 1000 * minor + release."""
@@ -119,7 +138,9 @@ class Domains:
         """Put any question to the connection, under the usual deadline."""
         return self._call(question)
 
-    def _if_active(self, subject: str, action: Callable[[Any], object]) -> None:
+    def _if_active(
+        self, subject: str, action: Callable[[Any], object], seconds: float | None = None
+    ) -> None:
         def act(domain: Any) -> None:
             try:
                 action(domain)
@@ -127,14 +148,16 @@ class Domains:
                 if domain.isActive():
                     raise
 
-        self._with_domain(subject, act)
+        self._with_domain(subject, act, seconds)
 
     def _existing(
         self, subject: str, action: Callable[[Any], object], seconds: float | None = None
     ) -> None:
         self._call(lambda connection: action(connection.lookupByUUIDString(subject)), seconds)
 
-    def _with_domain(self, subject: str, question: Callable[[Any], T]) -> T | None:
+    def _with_domain(
+        self, subject: str, question: Callable[[Any], T], seconds: float | None = None
+    ) -> T | None:
         def ask(connection: Any) -> T | None:
             try:
                 return question(connection.lookupByUUIDString(subject))
@@ -143,7 +166,7 @@ class Domains:
                     return None
                 raise
 
-        return self._call(ask)
+        return self._call(ask, seconds)
 
     def _call(self, question: Callable[[Any], T], seconds: float | None = None) -> T:
         seconds = self._call_seconds if seconds is None else seconds
@@ -196,17 +219,25 @@ def _let_go(held: list[Any]) -> None:
 
 
 def _read(domain: Any) -> DomainState:
-    number, reason = domain.state()
+    state, reason = state_of(domain)
     active = bool(domain.isActive())
     persistent = bool(domain.isPersistent())
     inactive = libvirt.VIR_DOMAIN_XML_INACTIVE
     secure = libvirt.VIR_DOMAIN_XML_SECURE
     return DomainState(
-        state=power_state(number),
-        reason=reason_text(number, reason),
+        state=state,
+        reason=reason,
         xml=domain.XMLDesc(inactive | secure) if persistent else "",
         live_xml=domain.XMLDesc(secure) if active else "",
     )
+
+
+def state_of(domain: Any) -> tuple[PowerState, str]:
+    """A domain's state, and why where that tells more."""
+    number, reason = domain.state()
+    if power_state(number) == "off" and domain.hasManagedSaveImage():
+        return "saved", ""
+    return power_state(number), reason_text(number, reason)
 
 
 def reason_text(state: int, reason: int) -> str:
