@@ -2,13 +2,14 @@
 
 Linux interface names fit 15 bytes (IFNAMSIZ 16, linux/if.h). The prefixes are a contract with the
 ruleset: `kw*` is a bridge of ours and `kt*` a guest port, and no rule ever names a single one of
-them.
+them. What connects a network's own router has the bridge's name with an ending.
 """
 
 from __future__ import annotations
 
 BRIDGE_PREFIX = "kw"
 PORT_PREFIX = "kt"
+_LINK = "-r"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _LIMIT = 36**12
 
@@ -16,6 +17,24 @@ _LIMIT = 36**12
 def bridge(number: int) -> str:
     """The bridge of network `number`: `kw` and the number in base 36."""
     return BRIDGE_PREFIX + _base36(number)
+
+
+def router_port(bridge: str) -> str:
+    """Where the network's own router is plugged into its bridge."""
+    return f"{bridge}-g"
+
+
+def router_link(bridge: str) -> str:
+    """The host's end of what connects it to the network's own router."""
+    return f"{bridge}{_LINK}"
+
+
+def network_of(interface: str) -> str | None:
+    """The bridge of the network whose routed traffic an interface of ours would carry, None for
+    one that carries none."""
+    if interface.startswith(BRIDGE_PREFIX):
+        return None if interface.endswith("-g") else interface.removesuffix(_LINK)
+    return None
 
 
 def port(number: int) -> str:

@@ -59,6 +59,11 @@ class HostPaths:
         return self.state / "specs"
 
     @property
+    def routers(self) -> Path:
+        """Namespaces of networks with a router of their own, see `networks.host.own_router`."""
+        return self.run / "routers"
+
+    @property
     def outbox(self) -> Path:
         """Outcomes that could not be sent yet, see `kvmweb.host.post`."""
         return self.state / "outbox"

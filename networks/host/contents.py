@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from typing import NamedTuple
 from kvmweb.core.ipv6 import LINK_LOCAL, interface_address
 from networks.host.elements import DOORS, PROTOCOLS, SOURCE_SETS, Element, Family, Field
 from networks.host.listed import egress_elements, inbound_elements
+from networks.host.own_router import host_side
 from networks.host.proxy import PORTS
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec, own_sources
 
@@ -23,12 +25,26 @@ def owned(spec: NetworkSpec) -> Mapping[Element, str]:
     """Every element of the network, with the id of the forward, reservation or network it is of."""
     if not spec.present:
         return {}
+    if spec.transit:
+        return _owned_by_both(spec)
     found = dict.fromkeys(_network_elements(spec), spec.subject)
     for reservation in spec.reservations:
         found |= dict.fromkeys(_reservation_elements(spec, reservation), reservation.id)
     for forward in spec.forwards:
         found |= dict.fromkeys(_forward_elements(spec, forward), forward.id)
     return found
+
+
+def _owned_by_both(spec: NetworkSpec) -> dict[Element, str]:
+    """Ports are where guests are, all else is where the rest of the host is. Who has an address of
+    the guests' own subnet there is never seen with it."""
+    outer = host_side(spec)
+    found = {e: of for e, of in owned(replace(spec, transit="")).items() if e.family == "bridge"}
+    found |= {e: of for e, of in owned(outer).items() if e.family == "inet"}
+    network = IPv4Network(spec.subnet)
+    ends = f"{network.network_address}-{network.broadcast_address}"
+    inside = Element("inet", "inside", (outer.bridge, ends), (), outer.bridge)
+    return found | {inside: spec.subject}
 
 
 @lru_cache(maxsize=_KEPT)

@@ -161,6 +161,7 @@ SETS: dict[tuple[Family, str], SetType] = {
     ),
     ("inet", "routed"): SetType(("ifname",)),
     ("inet", "routed6"): SetType(("ifname",)),
+    ("inet", "inside"): SetType(("ifname", "ipv4_addr"), interval=True),
     ("inet", "hairpin"): SetType(("ifname", "ifname")),
     ("inet", "pairs"): SetType(("ifname", "ifname")),
     ("inet", "settled"): SetType(("ifname",)),

@@ -16,6 +16,7 @@ from networks.host.drivers.hostfacts import Address
 from networks.host.drivers.links import Link, Links
 from networks.host.drivers.names import NameServer
 from networks.host.drivers.netlink import Answer
+from networks.host.drivers.routers import Routers
 from networks.host.drivers.surroundings import Surroundings
 from networks.host.drivers.sysctls import Sysctls
 from networks.host.elements import Element
@@ -44,6 +45,16 @@ from networks.host.ops import (
     WriteDhcp,
     WriteZone,
 )
+from networks.host.own_router import (
+    NO_ROUTER,
+    DeleteRouter,
+    LayCable,
+    LoadTranslation,
+    MakeRouter,
+    SetUpRouter,
+    host_side,
+    owners,
+)
 from networks.host.proxy import (
     ChangeNames,
     EndSessions,
@@ -58,6 +69,7 @@ from networks.host.state import (
     BRIDGE_FORWARDING6,
     BRIDGE_SYSCTLS,
     BRIDGE_SYSCTLS6,
+    SWITCH_SYSCTLS,
     BridgeFilter,
     BridgeState,
     NetworkState,
@@ -88,6 +100,7 @@ class HostKernel:
         self.dhcp = Dhcp(paths.run / "dnsmasq")
         self.names = NameServer(paths.run / "names", resolv_files[0])
         self.proxy = proxy_of(paths, key)
+        self.routers = Routers(paths.routers, self.links)
 
     def close(self) -> None:
         """Close all sockets; everything in the kernel stays."""
@@ -102,26 +115,30 @@ class HostKernel:
         link = self.links.observe(spec.bridge)
         addresses = self.surroundings.addresses()
         ports = self.links.ports({each.port for each in spec.reservations if each.port})
+        outer = host_side(spec)
+        dhcp = self._dhcp(spec.bridge if spec.transit else "")
         return NetworkState(
             bridge=None if link is None else self._bridge(spec.bridge, link, addresses),
+            host_link=self._host_link(outer.bridge, addresses) if spec.transit else None,
+            own_router=self.routers.observe(spec) if spec.transit else NO_ROUTER,
             skeleton=tables.skeleton,
             uplinks=self._uplink_states(addresses),
             router=self.sysctls.is_router(),
             router6=self.sysctls.is_router6(),
             router6_ours=self.sysctls.routes6_for_us(),
-            elements=tables.of("", spec.bridge),
+            elements=tables.of("", *owners(spec)),
             loose_ports=self.links.loose(ports, link),
             narrow_ports=self.links.narrow(ports, spec.mtu),
             own=frozenset(address.address for address in addresses),
-            others=self.surroundings.other_subnets(spec.bridge),
+            others=self.surroundings.other_subnets(outer.bridge),
             bridge_filter=self._bridge_filter(),
             resolvers=self._resolvers(addresses),
-            dhcp_files=self.dhcp.files(spec.bridge),
-            dhcp_running=self.dhcp.is_running(),
-            dhcp_reload_due=self.dhcp.is_reload_due(),
+            dhcp_files=dhcp.files(spec.bridge),
+            dhcp_running=dhcp.is_running(),
+            dhcp_reload_due=dhcp.is_reload_due(),
             zone=self.names.zone(spec.bridge),
             names_running=self.names.is_running(),
-            proxy=self.proxy.observe(spec.bridge, {route.key for route in routes(spec)}),
+            proxy=self.proxy.observe(outer.bridge, {route.key for route in routes(outer)}),
         )
 
     def perform(self, op: Op) -> Refused:  # noqa: C901
@@ -156,13 +173,13 @@ class HostKernel:
             case WidenPort():
                 self.links.widen(op.port, op.mtu)
             case WriteDhcp():
-                self.dhcp.write(op.files, replaced=op.replaced)
+                self._dhcp(op.router).write(op.files, replaced=op.replaced)
             case RemoveDhcp():
-                self.dhcp.remove(op.files)
+                self._dhcp(op.router).remove(op.files)
             case StartDhcp():
-                self.dhcp.start()
+                self._dhcp(op.router).start()
             case ReloadDhcp():
-                self.dhcp.reload()
+                self._dhcp(op.router).reload()
             case WriteZone():
                 self.names.write(op.bridge, op.text)
             case RemoveZone():
@@ -181,6 +198,16 @@ class HostKernel:
                 self.proxy.start(op)
             case StopProxy():
                 self.proxy.stop()
+            case MakeRouter():
+                self.routers.make(op.bridge)
+            case LayCable():
+                self.routers.lay(op)
+            case LoadTranslation():
+                self.routers.load(op.bridge, op.text)
+            case SetUpRouter():
+                self.routers.set_up(op.bridge, op.inside)
+            case DeleteRouter():
+                self.routers.delete(op.bridge)
             case DeleteBridge():
                 self.links.delete(op.bridge)
             case _:
@@ -191,6 +218,7 @@ class HostKernel:
         """Take away everything of ours and put back what was changed of the host's own. Raises
         `HostError` before anything is changed if another worker runs."""
         self.firewall.claim()
+        self.routers.delete_all()
         for bridge in self.links.bridges():
             self.links.delete(bridge)
         self.dhcp.delete()
@@ -199,8 +227,15 @@ class HostKernel:
         self.sysctls.put_back()
         self.firewall.delete()
 
+    def _dhcp(self, router: str) -> Dhcp:
+        return self.routers.dhcp(router) if router else self.dhcp
+
+    def _host_link(self, name: str, addresses: list[Address]) -> BridgeState | None:
+        link = self.links.cable(name)
+        return None if link is None else self._bridge(name, link, addresses)
+
     def _bridge(self, name: str, link: Link, addresses: list[Address]) -> BridgeState:
-        keys = dict((*BRIDGE_SYSCTLS, *BRIDGE_SYSCTLS6, BRIDGE_FORWARDING6))
+        keys = dict((*BRIDGE_SYSCTLS, *SWITCH_SYSCTLS, *BRIDGE_SYSCTLS6, BRIDGE_FORWARDING6))
         values = {key: self.sysctls.read(name, key) for key in keys}
         return BridgeState(
             mac=link.mac,

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from networks.host.allowed import Judge
 from networks.host.elements import DOORS, PROTOCOLS, Element
+from networks.host.own_router import RouterOp
 from networks.host.proxy import ProxyOp
 from networks.host.state import DhcpFile
 
@@ -19,6 +20,8 @@ _SETTINGS = {
     ("ipv6/accept_dad", "0"): "Let bridge {} use its IPv6 addresses at once",
     ("ipv6/disable_ipv6", "0"): "Switched IPv6 on on bridge {}",
     ("ipv6/forwarding", "1"): "Let bridge {} pass on IPv6 packets of guests",
+    ("ipv4/forwarding", "0"): "Let the host pass nothing on from bridge {}",
+    ("ipv4/arp_ignore", "8"): "Let the host answer for none of its addresses on bridge {}",
     ("ipv4/forwarding", "1"): "Let bridge {} pass on packets of guests",
 }
 
@@ -219,10 +222,12 @@ class WidenPort:
 
 @dataclass(frozen=True, slots=True)
 class WriteDhcp:
-    """Write files for dnsmasq; `replaced` says that one of them was there with another text."""
+    """Write files for dnsmasq; `replaced` says that one of them was there with another text. Here
+    and below `router` is the bridge of a network whose own router has a dnsmasq of its own."""
 
     files: frozenset[DhcpFile]
     replaced: bool
+    router: str = ""
 
     @property
     def sentence(self) -> str:
@@ -237,6 +242,7 @@ class RemoveDhcp:
     """Remove files of dnsmasq."""
 
     files: frozenset[DhcpFile]
+    router: str = ""
 
     @property
     def sentence(self) -> str:
@@ -248,16 +254,21 @@ class RemoveDhcp:
 
 @dataclass(frozen=True, slots=True)
 class StartDhcp:
-    """Start the one dnsmasq of the host."""
+    """Start the one dnsmasq of the host, or of a router."""
+
+    router: str = ""
 
     @property
     def sentence(self) -> str:
-        return "Started the DHCP service"
+        of = f" of the router of bridge {self.router}" if self.router else ""
+        return f"Started the DHCP service{of}"
 
 
 @dataclass(frozen=True, slots=True)
 class ReloadDhcp:
     """Have dnsmasq forget what was removed."""
+
+    router: str = ""
 
     @property
     def sentence(self) -> str:
@@ -331,6 +342,7 @@ Op: TypeAlias = (
     | RemoveZone
     | StartNames
     | ProxyOp
+    | RouterOp
 )
 
 

@@ -8,10 +8,12 @@ then links. How connections that have to be ended survive a crash is told in `ru
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, ip_interface
 
+from kvmweb.core import names
 from kvmweb.core.ipv6 import GATEWAY_LINK_LOCAL, SUBNET_PREFIX
+from networks.host import own_router
 from networks.host.allowed import Judge
 from networks.host.contents import PROXIED, allowed_sources, elements, host_elements
 from networks.host.dhcp_files import dhcp_files
@@ -43,6 +45,7 @@ from networks.host.ops import (
     WriteDhcp,
     WriteZone,
 )
+from networks.host.own_router import DeleteRouter
 from networks.host.proxy import addresses, proxy_plan
 from networks.host.ruleset import MARKERS
 from networks.host.spec import NetworkSpec
@@ -50,8 +53,10 @@ from networks.host.state import (
     BRIDGE_FORWARDING6,
     BRIDGE_SYSCTLS,
     BRIDGE_SYSCTLS6,
+    SWITCH_SYSCTLS,
     BridgeState,
     NetworkState,
+    Settings,
 )
 from networks.host.zone_file import zone_file
 
@@ -79,6 +84,8 @@ def gateway(spec: NetworkSpec) -> str:
 
 def bridge_addresses(spec: NetworkSpec) -> frozenset[str]:
     """All addresses of the bridge in CIDR notation."""
+    if spec.transit:
+        return frozenset()
     if spec.ipv6 == "off":
         return frozenset([gateway(spec)])
     return frozenset([gateway(spec), gateway6(spec), f"{GATEWAY_LINK_LOCAL}/{SUBNET_PREFIX}"])
@@ -93,12 +100,17 @@ def _present(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
     if not state.skeleton:
         yield LoadSkeleton()
     yield from _bridge(spec, state.bridge)
+    if spec.transit:
+        yield from _router(spec, state)
+    outer, seen = on_host(spec, state)
     uplinks = [uplink.name for uplink in state.uplinks]
-    places = addresses(spec, state.proxy)
+    places = addresses(outer, state.proxy)
     switch6 = spec.ipv6 != "off" and not state.router6
     shut = switch6 or state.router6_ours
     wanted = elements(spec) | host_elements(uplinks, state.closed, places, shut=shut)
-    yield from _elements(spec, state, wanted)
+    yield from _elements(outer, seen, wanted)
+    if spec.transit:
+        yield from own_router.settings(spec, state.own_router)
     if state.bridge_filter == "on":
         yield PassBridged()
     for uplink in state.uplinks:
@@ -113,27 +125,62 @@ def _present(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
         yield WidenPort(port, spec.mtu)
     yield from _names(spec, state)
     yield from _dhcp(spec, state)
-    yield from proxy_plan(spec, state.proxy)
+    yield from proxy_plan(outer, state.proxy)
+
+
+def on_host(spec: NetworkSpec, state: NetworkState) -> tuple[NetworkSpec, NetworkState]:
+    """The network as the rest of its host has it, and how it is there."""
+    if not spec.transit:
+        return spec, state
+    return own_router.host_side(spec), replace(state, bridge=state.host_link)
 
 
 def _absent(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
-    kept = frozenset(e for e in state.elements if e.owner != spec.bridge and e.name != PROXIED)
-    proxied = host_elements((), (), addresses(spec, state.proxy)) if state.skeleton else frozenset()
-    yield from _elements(spec, state, kept | proxied)
-    yield from proxy_plan(spec, state.proxy)
-    yield from _dhcp(spec, state)
+    outer, seen = on_host(spec, state)
+    ours = own_router.owners(spec)
+    kept = frozenset(e for e in state.elements if e.owner not in ours and e.name != PROXIED)
+    proxied = (
+        host_elements((), (), addresses(outer, state.proxy)) if state.skeleton else frozenset()
+    )
+    yield from _elements(outer, seen, kept | proxied)
+    yield from proxy_plan(outer, state.proxy)
+    if not spec.transit:
+        yield from _dhcp(spec, state)
+    elif state.own_router.leftover:
+        yield DeleteRouter(spec.bridge)
     yield from _names(spec, state)
     if state.bridge is not None:
         yield DeleteBridge(spec.bridge)
 
 
+def _router(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
+    """The namespace, its cables, and the host's end of the one that leads to the host."""
+    router, port = state.own_router, names.router_port(spec.bridge)
+    yield from own_router.cables(spec, router)
+    laid = router.there and router.port
+    if not (laid and router.port_mtu == spec.mtu):
+        yield WidenPort(port, spec.mtu)
+    if not (laid and router.plugged):
+        yield AttachPort(port, spec.bridge)
+    outer, seen = on_host(spec, state)
+    link = seen.bridge if router.there and router.link else None
+    if link is None or link.mtu != spec.mtu:
+        yield WidenPort(outer.bridge, spec.mtu)
+    yield from _interface(outer, link)
+
+
 def _bridge(spec: NetworkSpec, bridge: BridgeState | None) -> Iterator[Op]:
     if bridge is None:
-        yield CreateBridge(spec.bridge, spec.bridge_mac, spec.mtu)
+        yield CreateBridge(spec.bridge, own_router.bridge_mac(spec), spec.mtu)
     elif not _as_fixed(spec, bridge):
-        yield SetBridge(spec.bridge, spec.bridge_mac, spec.mtu)
+        yield SetBridge(spec.bridge, own_router.bridge_mac(spec), spec.mtu)
+    yield from _interface(spec, bridge)
+
+
+def _interface(spec: NetworkSpec, bridge: BridgeState | None) -> Iterator[Op]:
+    """What the host has of the network as an interface: settings and addresses."""
     there = {} if bridge is None else dict(bridge.sysctls)
-    for key, value in BRIDGE_SYSCTLS if spec.ipv6 == "off" else BRIDGE_SYSCTLS6:
+    for key, value in _settings(spec):
         if bridge is None or there.get(key, value) != value:
             yield SetSysctl(spec.bridge, key, value)
     present = bridge.addresses if bridge else frozenset()
@@ -145,6 +192,12 @@ def _bridge(spec: NetworkSpec, bridge: BridgeState | None) -> Iterator[Op]:
         yield BringUp(spec.bridge)
 
 
+def _settings(spec: NetworkSpec) -> Settings:
+    if spec.transit:
+        return SWITCH_SYSCTLS
+    return BRIDGE_SYSCTLS if spec.ipv6 == "off" else BRIDGE_SYSCTLS6
+
+
 def _forwarding6(spec: NetworkSpec, bridge: BridgeState | None) -> Iterator[Op]:
     key, value = BRIDGE_FORWARDING6
     if spec.ipv6 != "off" and (bridge is None or dict(bridge.sysctls).get(key, value) != value):
@@ -152,7 +205,7 @@ def _forwarding6(spec: NetworkSpec, bridge: BridgeState | None) -> Iterator[Op]:
 
 
 def _as_fixed(spec: NetworkSpec, bridge: BridgeState) -> bool:
-    return bridge.plain and (bridge.mac, bridge.mtu) == (spec.bridge_mac, spec.mtu)
+    return bridge.plain and (bridge.mac, bridge.mtu) == (own_router.bridge_mac(spec), spec.mtu)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,19 +375,20 @@ def _names(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
 
 def _dhcp(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
     wanted = dhcp_files(spec, state.resolvers)
+    router = spec.bridge if spec.transit else ""
     there = {(file.folder, file.name) for file in state.dhcp_files}
     write = wanted - state.dhcp_files
     kept = {(file.folder, file.name) for file in wanted}
     remove = frozenset(f for f in state.dhcp_files if (f.folder, f.name) not in kept)
     replaced = any((file.folder, file.name) in there for file in write)
     if remove:
-        yield RemoveDhcp(remove)
+        yield RemoveDhcp(remove, router)
     for folder in ("opts", "hosts"):
         files = frozenset(file for file in write if file.folder == folder)
         if files:
-            yield WriteDhcp(files, any((f.folder, f.name) in there for f in files))
+            yield WriteDhcp(files, any((f.folder, f.name) in there for f in files), router)
     if not state.dhcp_running:
         if spec.present:
-            yield StartDhcp()
+            yield StartDhcp(router)
     elif remove or replaced or state.dhcp_reload_due:
-        yield ReloadDhcp()
+        yield ReloadDhcp(router)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kvmweb.core import names
 from kvmweb.core.errors import HostError, KvmwebError, NotConverged
 from kvmweb.host.config import HostPaths
 from kvmweb.host.progress import Outcome, Report, Step, silent
@@ -23,11 +24,12 @@ from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.haproxy import proxy_of
 from networks.host.drivers.names import NameServer
 from networks.host.drivers.netlink import ALREADY_THERE, Answer
+from networks.host.drivers.routers import dhcp_of, namespace_of
 from networks.host.elements import DOORS, Element
 from networks.host.kernel import HostKernel
 from networks.host.ops import ChangeElements, LoadSkeleton, Op
 from networks.host.owner import Owner
-from networks.host.plan import gateway, gateway6, plan
+from networks.host.plan import gateway, gateway6, on_host, plan
 from networks.host.preflight import Refusal
 from networks.host.proxy_preflight import check_names, names_in_the_way
 from networks.host.spec import NetworkSpec
@@ -116,12 +118,22 @@ class NetworkReconciler:
         """The processes that should serve the guests, None where one does not run. Any thread may
         ask."""
         specs = list(self._specs.values())
-        wanted: dict[str, int | None] = {"dhcp": self._dhcp.pid()} if specs else {}
+        shared = any(not spec.transit for spec in specs)
+        wanted: dict[str, int | None] = {"dhcp": self._dhcp.pid()} if shared else {}
+        for spec in specs:
+            if spec.transit:
+                server = dhcp_of(self._paths.routers, spec.bridge)
+                wanted[f"dhcp of {spec.bridge}"] = server.pid()
         if any(spec.names is not None for spec in specs):
             wanted["names"] = self._names.pid()
         if self._serves_names(specs):
             wanted["proxy"] = self._proxy.pid()
         return wanted
+
+    def namespaces(self) -> dict[str, Path]:
+        """Those of networks with a router of their own, by bridge. Any thread may ask."""
+        bridges = [spec.bridge for spec in list(self._specs.values()) if spec.transit]
+        return {bridge: namespace_of(self._paths.routers, bridge) for bridge in bridges}
 
     def forget(self, subject: str) -> None:
         """Repair this network no longer. Nothing on the host changes."""
@@ -206,8 +218,9 @@ class NetworkReconciler:
     def _preflight(self, spec: NetworkSpec, state: NetworkState) -> Refusals:
         around = self._kernel().surroundings
         addresses = around.addresses()
-        if state.bridge is None or gateway(spec) not in state.bridge.addresses:
-            preflight.check_subnet(spec, addresses, around.routes(), state.resolvers)
+        outer, seen = on_host(spec, state)
+        if seen.bridge is None or gateway(outer) not in seen.bridge.addresses:
+            preflight.check_subnet(outer, addresses, around.routes(), state.resolvers)
         if spec.ipv6 != "off":
             self._preflight6(spec, state)
         if not state.dhcp_running and not dhcp.is_installed():
@@ -216,12 +229,12 @@ class NetworkReconciler:
         refused = preflight.ports_in_use(spec, state, addresses, listeners)
         refused |= preflight.names_port_in_use(spec, listeners)
         return refused | names_in_the_way(
-            spec,
+            outer,
             state.proxy,
             addresses,
             listeners,
             installed=haproxy.is_installed(),
-            unusable=self._kernel().proxy.unusable(spec),
+            unusable=self._kernel().proxy.unusable(outer),
         )
 
     def _preflight6(self, spec: NetworkSpec, state: NetworkState) -> None:
@@ -335,7 +348,9 @@ def _key(spec: NetworkSpec, op: Op) -> str:
 
 
 def _interfaces(spec: NetworkSpec) -> set[str]:
-    return {spec.bridge, *(reservation.port for reservation in spec.reservations)}
+    ports = {names.router_port(spec.bridge), names.router_link(spec.bridge)}
+    own = {spec.bridge, *(ports if spec.transit else ())}
+    return own | {*(reservation.port for reservation in spec.reservations)}
 
 
 def _culprit(

@@ -158,6 +158,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         'iifname "kw*" oifname @uplinks jump snat_do',
         'iifname "kw*" oifname "kw*" ct status dnat jump snat_do comment "hairpin"',
         'ct status dnat iifname . oifname @hairpin masquerade comment "not past us"',
+        'oifname . ip saddr @inside masquerade comment "or guests take it for a neighbour"',
     ),
     ("inet", "snat_do"): (
         "snat ip to iifname . ip saddr map @snat_pool",

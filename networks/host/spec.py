@@ -150,6 +150,9 @@ class NetworkSpec:
 
     With `ipv6` guests have addresses of the /64 `subnet6` too: those of "nat66" are translated on
     their way out, to `source_address6` or to the uplink's own; those of "routed" never.
+
+    With `transit` the network has a router of its own, see `own_router`: a subnet as large as its
+    own, by which the rest of the host knows it.
     """
 
     subject: str
@@ -161,6 +164,7 @@ class NetworkSpec:
     bridge: str
     bridge_mac: str = ""
     subnet: str = ""
+    transit: str = ""
     gateway: str = ""
     source_address: str | None = None
     source_pool: tuple[str, ...] = ()

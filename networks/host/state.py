@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from networks.host.elements import Element
+from networks.host.own_router import NO_ROUTER, RouterState
 from networks.host.proxy import NO_PROXY, ProxyState
 
 DhcpFolder = Literal["hosts", "opts"]
@@ -15,6 +16,13 @@ BRIDGE_SYSCTLS: Settings = (
     ("ipv6/disable_ipv6", "1"),
     ("ipv6/accept_ra", "0"),
     ("ipv4/forwarding", "1"),
+)
+# A bridge that guests' own router is plugged into: the host itself is not there to them.
+SWITCH_SYSCTLS: Settings = (
+    ("ipv6/disable_ipv6", "1"),
+    ("ipv6/accept_ra", "0"),
+    ("ipv4/forwarding", "0"),
+    ("ipv4/arp_ignore", "8"),
 )
 # Before addresses: none is made up, none waits for its duplicate to be found (guests cannot claim
 # one).
@@ -80,7 +88,8 @@ class NetworkState:
     `resolvers` are the DNS servers guests can be told. `own` are all addresses of the host,
     `others` the subnets of its other networks. `narrow_ports` are guest ports that pass less than
     the bridge does. `dhcp_reload_due` says that dnsmasq has not yet been told of a removal.
-    `zone` is what the name server is told of the network.
+    `zone` is what the name server is told of the network. `own_router` is the network's own one,
+    and `host_link` the host's end of the way there.
     """
 
     bridge: BridgeState | None = None
@@ -102,6 +111,8 @@ class NetworkState:
     zone: str | None = None
     names_running: bool = False
     proxy: ProxyState = NO_PROXY
+    own_router: RouterState = NO_ROUTER
+    host_link: BridgeState | None = None
 
     @property
     def closed(self) -> frozenset[str]:

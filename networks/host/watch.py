@@ -19,9 +19,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from kvmweb.core.names import BRIDGE_PREFIX, PORT_PREFIX
-from networks.host.drivers import hostfacts
+from networks.host.drivers import hostfacts, namespaces
 from networks.host.drivers.netlink import (
     NETLINK_NETFILTER,
     NETLINK_ROUTE,
@@ -63,6 +64,37 @@ class Concern:
         return bool(self.names) or self.everything
 
 
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """How a network's own router is listened to; `identity` tells it from one made later."""
+
+    identity: int
+    sockets: tuple[NetlinkSocket, NetlinkSocket]
+
+
+def _heard(namespace: Path) -> _Inside | None:
+    """A router to listen to; None where there is none, or no longer."""
+    try:
+        identity = namespace.stat().st_ino
+        return _Inside(identity, namespaces.within(namespace, _listening))
+    except OSError:
+        return None
+
+
+def _listening() -> tuple[NetlinkSocket, NetlinkSocket]:
+    return (
+        NetlinkSocket(NETLINK_NETFILTER, _NFTABLES_GROUP),
+        NetlinkSocket(NETLINK_ROUTE, _ROUTE_GROUPS),
+    )
+
+
+def _identity(namespace: Path) -> int | None:
+    try:
+        return namespace.stat().st_ino
+    except OSError:
+        return None
+
+
 _NOBODY = Concern()
 _ALL = Concern(everything=True)
 
@@ -87,6 +119,7 @@ class Watcher:
         self._route = NetlinkSocket(NETLINK_ROUTE, _ROUTE_GROUPS)
         self._selector = selectors.DefaultSelector()
         self._servers: dict[str, tuple[int, int]] = {}
+        self._routers: dict[str, _Inside] = {}
         self._look = time.monotonic() + _LOOK_SECONDS
 
     def start(self) -> None:
@@ -102,6 +135,8 @@ class Watcher:
         self._thread.join()
         for name in list(self._servers):
             self._forget_server(name)
+        for bridge in list(self._routers):
+            self._forget_router(bridge)
         for each in (self._selector, self._nftables, self._route, self._stopped):
             each.close()
 
@@ -118,6 +153,7 @@ class Watcher:
 
     def _turn(self) -> bool:
         """Wait for news and see to them; False means stop."""
+        self._follow_routers()
         if not self._follow_servers():
             concern: Concern | None = _ALL  # it ended before its end could be waited for
         else:
@@ -161,6 +197,29 @@ class Watcher:
         with selectors.DefaultSelector() as alone:
             alone.register(self._stopped, selectors.EVENT_READ)
             return bool(seconds and alone.select(seconds))
+
+    def _follow_routers(self) -> None:
+        """Listen in the routers that there are now; whatever happens there concerns its network."""
+        wanted = self._reconciler.namespaces()
+        for bridge, inside in list(self._routers.items()):
+            if wanted.get(bridge) is None or _identity(wanted[bridge]) != inside.identity:
+                self._forget_router(bridge)
+        for bridge in wanted.keys() - self._routers.keys():
+            if (found := _heard(wanted[bridge])) is None:
+                continue
+            self._routers[bridge] = found
+            for each in found.sockets:
+                heard = partial(self._read_inside, bridge, each)
+                self._selector.register(each, selectors.EVENT_READ, heard)
+
+    def _forget_router(self, bridge: str) -> None:
+        for each in self._routers.pop(bridge).sockets:
+            self._selector.unregister(each)
+            each.close()
+
+    def _read_inside(self, bridge: str, connection: NetlinkSocket) -> Concern:
+        list(_received(connection))
+        return Concern(frozenset({bridge}))
 
     def _read_nftables(self) -> Concern:
         concern = _NOBODY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from networks.host.own_router import host_side
 from networks.host.spec import NetworkSpec, ReservationSpec
 
 
@@ -15,10 +16,12 @@ def zone_file(spec: NetworkSpec) -> str | None:
     """
     if spec.names is None or not spec.present:
         return None
+    outer = host_side(spec)
     zone = {
-        "bridge": spec.bridge,
-        "listen": [spec.gateway],
-        "subnets": [subnet for subnet in (spec.subnet, spec.subnet6) if subnet],
+        "bridge": outer.bridge,
+        "listen": [outer.gateway],
+        "subnets": [subnet for subnet in (outer.subnet, spec.subnet6) if subnet],
+        "inside": [spec.subnet] if spec.transit else [],
         "domain": spec.names.domain,
         "forward": spec.mode != "isolated" and spec.egress != (),
         "upstreams": list(spec.names.upstreams),

@@ -12,7 +12,7 @@ import sys
 from contextlib import closing
 from typing import NamedTuple, TypeAlias
 
-from kvmweb.core.names import BRIDGE_PREFIX
+from kvmweb.core.names import network_of
 from networks.host.drivers.netlink import NETLINK_ROUTE, NetlinkSocket, attributes
 from networks.host.drivers.nftables import STAMP, NftablesSocket, entry
 
@@ -54,16 +54,20 @@ def forwards() -> dict[int, Counted]:
 
 
 def bridges() -> dict[str, Counted]:
-    """By the name of the bridge; `inward` is to guests. The stamp is the interface's index."""
-    found = {}
+    """By the name of the bridge; `inward` is to guests. The stamp is the interface's index. With a
+    router of its own nothing is routed on a network's bridge, but on the way to the router."""
+    found: dict[str, Counted] = {}
+    routed: dict[str, Counted] = {}
     with NetlinkSocket(NETLINK_ROUTE) as connection:
         for payload in connection.dump(_GETLINK, bytes(16)):
             values = dict(attributes(payload, 16))
             name = values.get(_IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="replace")
-            if name.startswith(BRIDGE_PREFIX) and _IFLA_STATS64 in values:
+            network = network_of(name)
+            if network is not None and _IFLA_STATS64 in values:
                 (index,) = struct.unpack_from("=i", payload, 4)
-                found[name] = _bridge(index, values[_IFLA_STATS64])
-    return found
+                counted = _bridge(index, values[_IFLA_STATS64])
+                (found if name == network else routed)[network] = counted
+    return found | routed
 
 
 def _bridge(index: int, statistics: bytes) -> Counted:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from kvmweb.core.errors import HostBusy, HostError
 from kvmweb.core.names import BRIDGE_PREFIX
+from networks.host.drivers import namespaces
 from networks.host.drivers.daemon import Daemon
 from networks.host.state import DhcpFile, DhcpFolder
 
@@ -33,10 +34,12 @@ _OTHERS_MAY_ENTER = 0o001
 
 
 class Dhcp:
-    """`folder` holds all of its files. Another folder is another dnsmasq."""
+    """`folder` holds all of its files. Another folder is another dnsmasq, which may be in a network
+    namespace of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, namespace: Path | None = None) -> None:
         self._folder = folder
+        self._namespace = namespace
         self._due = folder / "reload-due"
         self._pid_file = folder / "dnsmasq.pid"
         self._leases = folder / "leases"
@@ -56,7 +59,7 @@ class Dhcp:
 
     def is_running(self) -> bool:
         """Whether our dnsmasq runs with the configuration of this version."""
-        return self._daemon.runs(self._arguments())
+        return self._is_in_place() and self._daemon.runs(self._arguments())
 
     def lease_until(self, address: str, mac: str) -> float | None:
         """When the lease of this address by this MAC ends (s since the epoch, 0 is never)."""
@@ -103,11 +106,8 @@ class Dhcp:
         """Start it in the background, in place of one with another configuration."""
         self._make_folders()
         self.stop()
-        arguments = self._arguments()
         try:
-            done = subprocess.run(
-                arguments, capture_output=True, text=True, timeout=_SECONDS, check=False
-            )
+            done = self._run(self._arguments())
         except FileNotFoundError as error:
             raise missing() from error
         except subprocess.TimeoutExpired as error:
@@ -128,6 +128,21 @@ class Dhcp:
         """End it and remove all of its files."""
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _run(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+        def run() -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                arguments, capture_output=True, text=True, timeout=_SECONDS, check=False
+            )
+
+        return run() if self._namespace is None else namespaces.within(self._namespace, run)
+
+    def _is_in_place(self) -> bool:
+        """Whether it is in the namespace it should be in."""
+        if self._namespace is None:
+            return True
+        pid = self.pid()
+        return pid is not None and namespaces.is_in(pid, self._namespace)
 
     def _of(self, folder: DhcpFolder, bridge: str) -> list[Path]:
         place, begin = self._folder / folder, f"{bridge}."

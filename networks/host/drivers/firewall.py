@@ -100,17 +100,12 @@ class Firewall:
         """Bring both tables to the skeleton. Their elements stay if the sets can."""
         self._release()
         self._make_tables()
-        error = _nft(skeleton())
+        error = complaint(skeleton())
         if error or self._socket.chains() != CHAINS:
             self._delete_tables()
             self._make_tables()
-            error = _nft(skeleton())
-        if error:
-            raise HostError(
-                f"nft refused the firewall rules: {error}",
-                code="ruleset_refused",
-                remedy="Check that nftables 1.0.6 or newer and its kernel parts are installed.",
-            )
+            error = complaint(skeleton())
+        refuse(error)
         self.claim()
         write_durably(self._record, json.dumps(self._marks()).encode())
 
@@ -223,7 +218,17 @@ def _foreign_owner(error: KernelRefused) -> HostError:
     )
 
 
-def _nft(commands: str) -> str:
+def refuse(error: str) -> None:
+    """Raise `HostError` where nft complained."""
+    if error:
+        raise HostError(
+            f"nft refused the firewall rules: {error}",
+            code="ruleset_refused",
+            remedy="Check that nftables 1.0.6 or newer and its kernel parts are installed.",
+        )
+
+
+def complaint(commands: str) -> str:
     """Run commands as one transaction; returns the first line of the complaint, if any."""
     try:
         done = subprocess.run(

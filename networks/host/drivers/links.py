@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, ip_interface
 from socket import AF_INET, AF_INET6
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from kvmweb.core.errors import HostError
 from kvmweb.core.names import BRIDGE_PREFIX
@@ -37,6 +37,7 @@ _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _IFLA_EXT_MASK, _SKIP_STATISTICS = 29, 1 << 3
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
 _INFO_KIND, _INFO_DATA = 1, 2
+_IFLA_NET_NS_FD, _VETH_INFO_PEER = 28, 1
 _GONE = {errno.ENODEV, errno.EADDRNOTAVAIL}
 
 
@@ -49,6 +50,16 @@ class Link:
     mtu: int
     up: bool
     plain: bool
+    master: int = 0
+
+
+class NamedLink(NamedTuple):
+    """Any interface."""
+
+    name: str
+    mac: str
+    mtu: int
+    up: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +103,44 @@ class Links:
                 code="name_taken",
                 remedy=f"Rename or remove the interface {bridge} on the host.",
             )
-        return Link(
-            index=link.index,
-            mac=link.mac,
-            mtu=link.mtu,
-            up=bool(link.flags & _IFF_UP),
-            plain=not any(any(link.settings.get(kind, b"")) for kind in _PLAIN),
+        return _plain(link)
+
+    def cable(self, name: str) -> Link | None:
+        """One end of a pair of interfaces, None when there is none of this name."""
+        link = self._get(name)
+        if link is None or link.kind != "veth":
+            return None
+        return _plain(link)
+
+    def all(self) -> list[NamedLink]:
+        """Every interface of the namespace."""
+        found = [_seen(payload) for payload in self._socket.dump(_GETLINK, bytes(16))]
+        return [
+            NamedLink(each.name, each.mac, each.mtu, bool(each.flags & _IFF_UP)) for each in found
+        ]
+
+    def lay(self, outer: str, inner: str, namespace: int, mac: str = "") -> None:
+        """Make a pair of interfaces, the `inner` one in a namespace given by a descriptor."""
+        peer = _link(_named(inner), _number(_IFLA_NET_NS_FD, namespace))
+        if mac:
+            peer += _hardware(mac)
+        pair = nested(
+            _IFLA_LINKINFO,
+            text(_INFO_KIND, "veth"),
+            nested(_INFO_DATA, attribute(_VETH_INFO_PEER, peer)),
         )
+        try:
+            self._socket.request(_NEWLINK, _link(_named(outer), pair), NLM_F_CREATE | NLM_F_EXCL)
+        except KernelRefused as error:
+            raise _refused(f"{outer} cannot be made", error) from error
+
+    def set_up(self, name: str, mtu: int, mac: str = "") -> None:
+        """Switch an interface on, with this MTU and, if one is given, this MAC."""
+        changes = [_number(_IFLA_MTU, mtu), *([_hardware(mac)] if mac else [])]
+        try:
+            self._set(name, *changes, up=True)
+        except KernelRefused as error:
+            raise _refused(f"{name} cannot be set up", error) from error
 
     def ports(self, names: Iterable[str]) -> Ports:
         """Those of these interfaces that are up."""
@@ -274,6 +316,17 @@ def _seen(payload: bytes) -> _Seen:
         mtu=_word(found.get(_IFLA_MTU, b"")),
         master=_word(found.get(_IFLA_MASTER, b"")),
         settings=dict(attributes(info.get(_INFO_DATA, b""))),
+    )
+
+
+def _plain(link: _Seen) -> Link:
+    return Link(
+        index=link.index,
+        mac=link.mac,
+        mtu=link.mtu,
+        up=bool(link.flags & _IFF_UP),
+        plain=not any(any(link.settings.get(kind, b"")) for kind in _PLAIN),
+        master=link.master,
     )
 
 

@@ -21,7 +21,8 @@ _REVERSE: dict[Labels, int] = {(b"in-addr", b"arpa"): 4, (b"ip6", b"arpa"): 32}
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A network to its name server. `listen` are the addresses its guests ask at.
+    """A network to its name server. `listen` are the addresses its guests ask at, `subnets` those
+    the host knows it by, `inside` those that guests alone know.
 
     Questions for others go to `upstreams`, by default the host's own; with `forward` off to nobody.
     """
@@ -29,6 +30,7 @@ class Zone:
     bridge: str
     listen: tuple[str, ...]
     subnets: tuple[Subnet, ...]
+    inside: tuple[Subnet, ...]
     domain: Labels
     forward: bool
     upstreams: tuple[str, ...]
@@ -47,6 +49,7 @@ def read(text: str) -> Zone:
         bridge=data["bridge"],
         listen=tuple(data["listen"]),
         subnets=tuple(ip_network(each) for each in data["subnets"]),
+        inside=tuple(ip_network(each) for each in data.get("inside", ())),
         domain=wire.labels(data["domain"]),
         forward=bool(data["forward"]),
         upstreams=tuple(data["upstreams"]),
@@ -64,7 +67,7 @@ def answer(zone: Zone, query: Query) -> bytes | None:
     if len(query.name) == 1 and query.kind in (wire.A, wire.AAAA, wire.ANY):
         return _forward_lookup(zone, query, query.name)
     address = _reversed(query.name)
-    if address is not None and any(address in subnet for subnet in zone.subnets):
+    if address is not None and any(address in subnet for subnet in (*zone.subnets, *zone.inside)):
         return _reverse_lookup(zone, query, address)
     return None if zone.forward else wire.answer(query, wire.REFUSED)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from kvmweb.host.config import HostPaths
 from kvmweb.host.progress import Outcome, Report, Step, silent
+from networks.host.drivers import namespaces
+from networks.host.drivers.routers import dhcp_of, namespace_of, routers
 from networks.host.ops import Op
 from networks.host.reconcile import NetworkReconciler
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
@@ -88,6 +90,9 @@ class Lab:
     def close(self) -> None:
         for namespace in reversed(self._all):
             namespace.close()
+        for bridge in routers(self.paths.routers):
+            dhcp_of(self.paths.routers, bridge).stop()
+            namespaces.remove(namespace_of(self.paths.routers, bridge))
 
 
 def assert_converges(

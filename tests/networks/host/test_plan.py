@@ -37,6 +37,13 @@ from networks.host.ops import (
     WriteDhcp,
     WriteZone,
 )
+from networks.host.own_router import (
+    DeleteRouter,
+    LayCable,
+    LoadTranslation,
+    MakeRouter,
+    SetUpRouter,
+)
 from networks.host.plan import plan
 from networks.host.proxy import (
     ChangeNames,
@@ -140,6 +147,8 @@ def after(state: NetworkState, op: Op) -> NetworkState:  # noqa: C901
             | StopProxy()
         ):
             return replace(state, proxy=_proxied(op, state.proxy))
+        case MakeRouter() | LayCable() | LoadTranslation() | SetUpRouter() | DeleteRouter():
+            raise AssertionError("no network here has a router of its own")
         case _:
             assert_never(op)
 

@@ -1,0 +1,351 @@
+"""Networks with a router of their own: the same subnet several times on one host."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from networks.host.drivers import namespaces
+from networks.host.drivers.routers import dhcp_of, namespace_of, routers
+from networks.host.own_router import host_side
+from networks.host.reconcile import Drift, NetworkReconciler
+from networks.host.spec import EgressSpec, InboundSpec, NamesSpec, NetworkSpec
+from networks.host.watch import Watcher
+from tests.dns import NO_SUCH_NAME, OK, PTR, Told, ask, ask_tcp, serve
+from tests.netns import Namespace, eventually
+from tests.networks.host.lab import (
+    OUTSIDE,
+    PUBLIC,
+    SECOND_PUBLIC,
+    Lab,
+    absent,
+    assert_converges,
+    forward,
+    network,
+    with_forwards,
+)
+from tests.networks.host.test_crash import stopped
+from tests.networks.host.test_dhcp import lease
+
+SAME = "10.61.0.0/24"
+
+
+def owned(number: int, guests: int = 2, source: str | None = SECOND_PUBLIC) -> NetworkSpec:
+    """Network `number` with a router of its own; they all have the subnet of network 1."""
+    spec = network(number, guests, source)
+    return replace(
+        spec,
+        subnet=SAME,
+        gateway="10.61.0.1",
+        transit=f"100.64.{number}.0/24",
+        reservations=tuple(
+            replace(each, address=each.address.replace(f"10.6{number}.", "10.61."))
+            for each in spec.reservations
+        ),
+    )
+
+
+@pytest.mark.pure
+def test_the_host_knows_the_network_by_other_addresses() -> None:
+    spec = owned(2, guests=1)
+    spec = with_forwards(spec, forward(2, 1, spec.reservations[0]))
+    outer = host_side(spec)
+    assert (outer.bridge, outer.subnet, outer.gateway) == ("kw2-r", "100.64.2.0/24", "100.64.2.1")
+    assert outer.reservations[0].address == outer.forwards[0].address == "100.64.2.2"
+    assert outer.forwards[0].public_address == PUBLIC
+    assert host_side(network(1)) == network(1)
+
+
+@dataclass
+class Pair:
+    """Two networks with the same subnet, and one in the host's own namespace that has it too."""
+
+    lab: Lab
+    specs: list[NetworkSpec]
+    guests: dict[str, Namespace]
+
+    def guest(self, network: int, number: int) -> Namespace:
+        return self.guests[f"{network}.{number}"]
+
+
+@pytest.fixture
+def pair(lab: Lab) -> Pair:
+    """Guest 1 of each network is reached by port 800<network>, TCP and UDP, and shows who asks."""
+    specs, guests = [], {}
+    for number in (1, 2, 3):
+        spec = network(1) if number == 1 else owned(number)
+        target = spec.reservations[0]
+        spec = with_forwards(
+            spec,
+            forward(number, 1, target, public_port=8000 + number),
+            forward(number, 2, target, protocol="udp", public_port=8000 + number, port=7),
+        )
+        for at, each in enumerate(spec.reservations, 1):
+            made = guests[f"{number}.{at}"] = lab.guest(each, spec)
+            made.tcp_server(80)
+            made.udp_server(7)
+        lab.apply(spec)
+        specs.append(spec)
+    lab.internet.tcp_server(80)
+    return Pair(lab, specs, guests)
+
+
+@pytest.mark.kernel
+def test_networks_with_one_subnet_live_side_by_side(pair: Pair) -> None:
+    lab = pair.lab
+    for number in (1, 2, 3):
+        for at in (1, 2):
+            assert pair.guest(number, at).ask_tcp(OUTSIDE, 80) == SECOND_PUBLIC
+            assert pair.guest(number, at).pings("10.61.0.1")
+        assert lab.internet.ask_tcp(PUBLIC, 8000 + number) == OUTSIDE
+        assert lab.internet.ask_udp(PUBLIC, 8000 + number) == OUTSIDE
+        assert lab.host.ask_tcp(PUBLIC, 8000 + number) == PUBLIC
+        for source in pair.guests.values():
+            assert source.ask_tcp(PUBLIC, 8000 + number) == SECOND_PUBLIC
+            assert source.ask_udp(PUBLIC, 8000 + number) == SECOND_PUBLIC
+
+
+@pytest.mark.kernel
+def test_nobody_gets_to_a_guest_but_by_what_is_open(pair: Pair) -> None:
+    """Its addresses, the one it has and the one the host knows, lead nowhere from elsewhere."""
+    lab = pair.lab
+    lab.internet.ip(f"route add 100.64.0.0/16 via {PUBLIC}")
+    hidden = "100.64.2.3"
+    for source in (lab.internet, pair.guest(1, 1), pair.guest(3, 1), pair.guest(2, 1)):
+        assert not source.ask_tcp(hidden, 80, 0.5)
+        assert not source.pings(hidden, 0.5)
+    spied = {name: made.packets("eth0") for name, made in pair.guests.items()}
+    assert pair.guest(2, 1).ask_tcp("10.61.0.3", 80) == "10.61.0.2"
+    for name in ("1.2", "3.2"):
+        assert not _hears_tcp(spied[name])
+    for frames in spied.values():
+        frames.close()
+
+
+@pytest.mark.kernel
+def test_the_host_is_closed_to_guests_by_all_its_addresses(pair: Pair) -> None:
+    lab, guest = pair.lab, pair.guest(2, 1)
+    lab.host.tcp_server(22)
+    lab.host.tcp_server(53)
+    for address in ("10.61.0.1", "100.64.2.1", PUBLIC):
+        assert not guest.ask_tcp(address, 22, 0.2)
+    assert not guest.ask_tcp("10.61.0.1", 53, 0.2)  # it was given no names
+    guest.ip("neigh replace 10.61.0.1 lladdr 5a:00:00:00:00:02 dev eth0")
+    for address in ("10.61.0.1", PUBLIC, OUTSIDE):
+        assert not guest.ask_tcp(address, 22, 0.2)
+        assert not guest.pings(address, 0.2)
+
+
+@pytest.mark.kernel
+def test_a_client_with_an_address_like_a_guests_is_served_all_the_same(pair: Pair) -> None:
+    """Outside and on the host itself; the guest sees the host's end of the way instead."""
+    lab = pair.lab
+    lab.internet.ip("address add 10.61.0.77/32 dev eth0")
+    lab.internet.ip(f"route add {PUBLIC}/32 dev eth0 src 10.61.0.77")
+    lab.host.ip("route add 10.61.0.77/32 dev up0")
+    assert lab.internet.ask_tcp(PUBLIC, 8002) == "100.64.2.1"
+    assert lab.internet.ask_udp(PUBLIC, 8002) == "100.64.2.1"
+    assert lab.internet.ask_tcp(PUBLIC, 8003) == "100.64.3.1"
+
+
+@pytest.mark.kernel
+def test_guests_are_told_what_they_need_and_resolve_their_own_names(lab: Lab) -> None:
+    outside = serve(lab.internet, OUTSIDE, {"example.org": "198.51.100.77"}.get)
+    specs = [
+        replace(owned(number), names=NamesSpec(domain=f"net{number}.internal"), mtu=1400)
+        for number in (2, 3)
+    ]
+    cables = [lab.cable(spec.reservations[0]) for spec in specs]
+    guests = []
+    for spec in specs:
+        lab.apply(spec)
+        guests.append(lab.guest(spec.reservations[1], spec))
+    with lab.reconciler() as reconciler:
+        for spec in specs:
+            assert_converges(reconciler, spec)
+    for number, cable, guest in zip((2, 3), cables, guests, strict=True):
+        told = lease(lab, cable)
+        assert (told["ip"], told["router"], told["dns"]) == ("10.61.0.2", "10.61.0.1", "10.61.0.1")
+        assert (told["hostname"], told["mtu"]) == (f"guest{number}2", "1400")
+        own, other = f"net{number}.internal", f"net{5 - number}.internal"
+        assert ask(guest, "10.61.0.1", f"guest{number}2.{own}") == Told(OK, ("10.61.0.2",))
+        assert ask_tcp(guest, "10.61.0.1", f"guest{number}2") == Told(OK, ("10.61.0.2",))
+        assert ask(guest, "10.61.0.1", "2.0.61.10.in-addr.arpa", PTR) == Told(
+            OK, (f"guest{number}2.{own}",)
+        )
+        assert ask(guest, "10.61.0.1", "99.0.61.10.in-addr.arpa", PTR) == Told(NO_SUCH_NAME)
+        assert ask(guest, "10.61.0.1", f"guest{5 - number}2.{other}") == Told(NO_SUCH_NAME)
+        assert ask(guest, "10.61.0.1", "example.org") == Told(OK, ("198.51.100.77",))
+    assert not [name for name in outside if "arpa" in name]
+
+
+@pytest.mark.kernel
+def test_an_address_of_its_own_and_a_list_of_places_work_behind_the_router(lab: Lab) -> None:
+    """1:1 NAT both ways with its firewall, and a network that may go to one port alone."""
+    spec = owned(2, source=None)
+    first, second = spec.reservations
+    web = InboundSpec(cidr="0.0.0.0/0", protocol="tcp", first_port=80, last_port=80)
+    whole = replace(
+        forward(2, 1, first), protocol="all", public_address=SECOND_PUBLIC, source_nat=True
+    )
+    spec = with_forwards(
+        replace(
+            spec,
+            reservations=(replace(first, inbound=(web,)), second),
+            egress=(EgressSpec(cidr="0.0.0.0/0", protocol="tcp", first_port=80, last_port=80),),
+        ),
+        replace(whole, public_port=0, port=0),
+    )
+    guests = [lab.guest(each, spec) for each in (first, second)]
+    for port in (80, 81):
+        guests[0].tcp_server(port)
+        lab.internet.tcp_server(port)
+    lab.apply(spec)
+    assert lab.internet.ask_tcp(SECOND_PUBLIC, 80) == OUTSIDE
+    assert not lab.internet.ask_tcp(SECOND_PUBLIC, 81, 0.5)
+    assert guests[0].ask_tcp(OUTSIDE, 80) == SECOND_PUBLIC
+    assert guests[1].ask_tcp(OUTSIDE, 80) == PUBLIC
+    assert not guests[1].ask_tcp(OUTSIDE, 81, 0.5)
+
+
+@pytest.mark.kernel
+def test_nothing_is_left_of_it(lab: Lab) -> None:
+    kept, gone = owned(2), owned(3)
+    for spec in (kept, gone):
+        lab.apply(spec)
+    lab.apply(absent(gone))
+    assert not [each for each in lab.host.ip("link") if each["ifname"].startswith("kw3")]
+    assert "kw3" not in lab.host.run("nft", "list", "ruleset")
+    assert routers(lab.paths.routers) == ["kw2"]
+    with lab.reconciler() as reconciler:
+        assert reconciler.check(kept) == ()
+        reconciler.remove_all()
+    assert not [each for each in lab.host.ip("link") if each["ifname"].startswith("kw")]
+    assert not lab.paths.routers.exists()
+    assert str(lab.paths.routers) not in Path("/proc/self/mountinfo").read_text()
+    assert not [
+        file
+        for file in Path("/proc").glob("[0-9]*/cmdline")
+        if str(lab.paths.routers).encode() in _read(file)
+    ]
+
+
+@pytest.mark.kernel
+def test_making_and_removing_survive_a_crash_after_any_op(lab: Lab) -> None:
+    other, spec = network(1), owned(2)
+    spec = with_forwards(spec, forward(2, 1, spec.reservations[0]))
+    lab.cable(spec.reservations[0])
+    lab.apply(other)
+    at = 1
+    while stopped(lab, spec, at):
+        lab.apply(spec)
+        lab.apply(absent(spec))
+        at += 1
+    assert at > 15
+    at = 1
+    while stopped(lab, absent(spec), at):
+        lab.apply(absent(spec))
+        assert not lab.paths.routers.joinpath("kw2").exists()
+        assert "kw2" not in lab.host.run("ip", "link")
+        lab.apply(spec)
+        at += 1
+    assert at > 4
+    with lab.reconciler() as reconciler:
+        assert reconciler.check(other) == ()
+
+
+DAMAGE = {
+    "nft flush ruleset": "Loaded the rules",
+    "ip address flush dev kw2": "Set addresses and routes",
+    "ip route delete default": "Set addresses and routes",
+    "ip link set uplink down": "Set addresses and routes",
+    "ip link delete kw2": "Connected the router of bridge kw2 to bridge kw2",
+    "ip link delete uplink": "Connected the router of bridge kw2 to the host",
+}
+
+
+@pytest.mark.kernel
+def test_damage_inside_is_noticed_and_repaired(lab: Lab) -> None:
+    spec = owned(2, guests=1, source=None)
+    guest = lab.guest(spec.reservations[0], spec)
+    lab.internet.tcp_server(80)
+    with watching(lab, spec) as (reconciler, found):
+        for command, sentence in DAMAGE.items():
+            found.clear()
+            inside(lab, "kw2", *command.split())
+            assert eventually(partial(_says, found, sentence), 10), command
+            assert eventually(lambda: reconciler.check(spec) == (), 10)
+            assert guest.ask_tcp(OUTSIDE, 80) == PUBLIC, command
+        found.clear()
+        os.kill(dhcp_of(lab.paths.routers, "kw2").pid() or 0, signal.SIGKILL)
+        assert eventually(lambda: _says(found, "Started the DHCP service of the router"), 10)
+
+
+@pytest.mark.kernel
+def test_a_namespace_that_is_gone_is_made_again(lab: Lab) -> None:
+    spec = owned(2, guests=1, source=None)
+    guest = lab.guest(spec.reservations[0], spec)
+    lab.internet.tcp_server(80)
+    with watching(lab, spec) as (reconciler, _):
+        namespaces.remove(namespace_of(lab.paths.routers, "kw2"))
+        (drift,) = reconciler.repair()
+        assert drift.repaired
+        assert drift.missing[0] == "Made a router for bridge kw2"
+        assert guest.ask_tcp(OUTSIDE, 80) == PUBLIC
+        inside(lab, "kw2", "nft", "flush", "ruleset")
+        assert eventually(lambda: reconciler.check(spec) == (), 10)
+
+
+@contextmanager
+def watching(lab: Lab, spec: NetworkSpec) -> Iterator[tuple[NetworkReconciler, list[Drift]]]:
+    found: list[Drift] = []
+    with lab.reconciler() as reconciler:
+        assert_converges(reconciler, spec)
+        with lab.host.entered():
+            watcher = Watcher(reconciler, found.append)
+            watcher.start()
+        try:
+            yield reconciler, found
+        finally:
+            watcher.close()
+
+
+def inside(lab: Lab, bridge: str, *command: str) -> None:
+    """Run a program in a network's router."""
+
+    def run() -> None:
+        subprocess.run(command, check=True, capture_output=True)
+
+    namespaces.within(namespace_of(lab.paths.routers, bridge), run)
+
+
+def _says(found: list[Drift], sentence: str) -> bool:
+    return any(line.startswith(sentence) for drift in found for line in drift.missing)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
+
+
+def _hears_tcp(frames: socket.socket) -> bool:
+    """Whether any frame with TCP came by."""
+    frames.setblocking(False)
+    while True:
+        try:
+            frame = frames.recv(2048)
+        except BlockingIOError:
+            return False
+        if frame[12:14] == b"\x08\x00" and frame[23] == socket.IPPROTO_TCP:
+            return True
