@@ -19,6 +19,7 @@ from __future__ import annotations
 import socket
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias, assert_never
 
 Family = Literal["inet", "bridge"]
@@ -190,6 +191,13 @@ def pack(types: tuple[FieldType, ...], fields: tuple[Field, ...]) -> bytes:
     return b"".join(part.ljust(_padded(len(part)), b"\0") for part in packed)
 
 
+def size(types: tuple[FieldType, ...]) -> int:
+    """How many bytes `pack` makes of fields of these types."""
+    if len(types) == 1:
+        return _SIZES[types[0]]
+    return sum(_padded(_SIZES[kind]) for kind in types)
+
+
 def unpack(types: tuple[FieldType, ...], data: bytes) -> tuple[Field, ...]:
     """The fields in the bytes of a key or value."""
     fields: list[Field] = []
@@ -245,6 +253,7 @@ def _padded(size: int) -> int:
     return (size + 3) & ~3
 
 
+@lru_cache(maxsize=8192)
 def _pack_field(kind: FieldType, field: Field) -> bytes:
     match kind:
         case "ipv4_addr":

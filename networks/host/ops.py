@@ -347,10 +347,10 @@ Op: TypeAlias = (
 
 
 def _forwards(verb: str, elements: Iterable[Element]) -> str:
-    changed = sorted(e for e in elements if e.name in DOORS)
+    changed = [e for e in elements if e.name in DOORS]
     if len(changed) > _LISTED:
         return f"{verb} {len(changed)} port forwards"
-    lines = [_door(element) for element in changed]
+    lines = [_door(element) for element in sorted(changed)]
     return f"{verb} {', '.join(lines)}" if lines else ""
 
 

@@ -45,6 +45,7 @@ _GENERATION_PID = 2
 _LINKS, _ADDRESSES, _ROUTES, _NETCONF = {16, 17}, {20, 21}, {24, 25}, {80, 81}
 _IFNAME, _NETCONF_INDEX = 3, 1
 _QUIET_SECONDS = 0.02
+_CALM_SECONDS = 1.0
 _LOOK_SECONDS = 60.0
 _AFTER_DRIFT_SECONDS = 0.5
 _AFTER_FAILURE_SECONDS = 10.0
@@ -52,13 +53,19 @@ _AFTER_FAILURE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """Which networks to look at, by their interfaces; `everything` is all of them."""
+    """Which networks to look at, by their interfaces; `everything` is all of them. `urgent` is
+    what may have taken the rules away: until they are back, guests are cut off or open."""
 
     names: frozenset[str] = frozenset()
     everything: bool = False
+    urgent: bool = False
 
     def __or__(self, other: Concern) -> Concern:
-        return Concern(self.names | other.names, self.everything or other.everything)
+        return Concern(
+            self.names | other.names,
+            self.everything or other.everything,
+            self.urgent or other.urgent,
+        )
 
     def __bool__(self) -> bool:
         return bool(self.names) or self.everything
@@ -97,6 +104,7 @@ def _identity(namespace: Path) -> int | None:
 
 _NOBODY = Concern()
 _ALL = Concern(everything=True)
+_FIREWALL = Concern(everything=True, urgent=True)
 
 
 class Watcher:
@@ -121,6 +129,7 @@ class Watcher:
         self._servers: dict[str, tuple[int, int]] = {}
         self._routers: dict[str, _Inside] = {}
         self._look = time.monotonic() + _LOOK_SECONDS
+        self._urgent = 0.0
 
     def start(self) -> None:
         """Begin to watch."""
@@ -167,16 +176,22 @@ class Watcher:
         return not (concern and self._stopped_within(self._repair(concern)))
 
     def _wait(self, timeout: float) -> Concern | None:
-        """What the next events concern, collected until it is quiet; None means stop."""
+        """What the next events concern, collected until it is quiet; None means stop. The first
+        urgent one after a calm second is not kept waiting."""
         concern = _NOBODY
         while events := self._selector.select(_QUIET_SECONDS if concern else timeout):
             for key, _ in events:
                 if key.data is None:
                     return None
                 concern |= key.data()
-            if not concern:
+            if not concern or (concern.urgent and self._is_calm()):
                 return concern
         return concern
+
+    def _is_calm(self) -> bool:
+        """Whether the last urgent look was a while ago; one is taken now."""
+        before, self._urgent = self._urgent, time.monotonic()
+        return self._urgent - before > _CALM_SECONDS
 
     def _repair(self, concern: Concern) -> float:
         """Repair; returns how many seconds to leave everything alone, lest two programs that
@@ -227,7 +242,7 @@ class Watcher:
             if message is None:
                 return _ALL
             if message.kind == _NEWGEN and _author(message) != os.getpid():
-                concern = _ALL
+                concern = _FIREWALL
         return concern
 
     def _read_route(self) -> Concern:

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kvmweb.core.errors import HostBusy, HostError
-from kvmweb.host.files import write_durably
 from networks.host.drivers import nftables
 from networks.host.drivers.netlink import ALREADY_GONE, Answer, Interrupted, KernelRefused
 from networks.host.drivers.nftables import OWNER, PERSIST, Command, NftablesSocket
@@ -107,7 +106,7 @@ class Firewall:
             error = complaint(skeleton())
         refuse(error)
         self.claim()
-        write_durably(self._record, json.dumps(self._marks()).encode())
+        self._note()
 
     def change(self, add: Iterable[Element], remove: Iterable[Element]) -> dict[Element, Answer]:
         """One transaction, removals first. Returns what was refused; if any, nothing was done.
@@ -173,6 +172,12 @@ class Firewall:
         except (FileNotFoundError, ValueError):
             return False
         return bool(recorded == self._marks())
+
+    def _note(self) -> None:
+        """Not flushed: guests wait, and a record that a power cut took has the rules loaded again,
+        which they have to be then anyway."""
+        self._record.parent.mkdir(parents=True, exist_ok=True)
+        self._record.write_text(json.dumps(self._marks()))
 
     def _marks(self) -> dict[str, object]:
         digest = hashlib.sha256(skeleton().encode()).hexdigest()

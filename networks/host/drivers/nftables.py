@@ -40,6 +40,7 @@ from networks.host.elements import (
     SetType,
     pack,
     pack_range,
+    size,
     unpack,
     unpack_range,
 )
@@ -70,6 +71,7 @@ _LIMIT_PARTS: dict[Limit, tuple[int, ...]] = {
 }
 _CHAIN_NAME = 3
 _COMMENT, STAMP = 0, 0x6B
+_STAMP_AT = 6  # behind the header of the attribute, type and length
 _IFNAMSIZ = 16
 _NF_DROP = 0
 _CHAIN_HOOK, _CHAIN_POLICY = 4, 5
@@ -265,26 +267,69 @@ def _place(element: Element) -> bytes:
 
 
 def _element(element: Element) -> bytes:
-    parts = [_key(element)]
     kind = SETS[element.family, element.name]
+    if not kind.interval and not kind.limit:
+        return _framed(element, kind)
+    parts = [_key(element)]
     if kind.value:
         parts.append(nested(_DATA, attribute(_VALUE, pack(kind.value, element.value))))
     if kind.limit:
         parts.append(nested(_EXPRESSION, *_limit(kind.limit, element.value)))
-    if userdata := _userdata(element, kind):
+    if userdata := _userdata(element.owner, kind):
         parts.append(attribute(_USERDATA, userdata))
     return _list(element, *parts)
 
 
-def _userdata(element: Element, kind: SetType) -> bytes:
+class _Frame(NamedTuple):
+    """What is the same of all elements of a set with one owner: the bytes before the key, between
+    it and the value, and after both. `key` and `value` are their sizes, padded."""
+
+    before: bytes
+    key: int
+    between: bytes
+    value: int
+    after: bytes
+
+
+def _framed(element: Element, kind: SetType) -> bytes:
+    """A thousand forwards are five thousand elements; put together from its attributes, each would
+    cost five times as much."""
+    frame = _frame(element.family, element.name, element.owner)
+    found = frame.before + pack(kind.key, element.key).ljust(frame.key, b"\0") + frame.between
+    if kind.value:
+        found += pack(kind.value, element.value).ljust(frame.value, b"\0")
+    if kind.counter:
+        return found + frame.after[:_STAMP_AT] + _stamp() + frame.after[_STAMP_AT + 8 :]
+    return found + frame.after
+
+
+@cache
+def _frame(family: Family, name: str, owner: str) -> _Frame:
+    kind = SETS[family, name]
+    key, value = nested(_KEY, attribute(_VALUE, bytes(size(kind.key)))), b""
+    if kind.value:
+        value = nested(_DATA, attribute(_VALUE, bytes(size(kind.value))))
+    userdata = _userdata(owner, kind)
+    after = attribute(_USERDATA, userdata) if userdata else b""
+    whole = _list(Element(family, name, ()), key, value, after)
+    headers = 8  # of the attribute and of the value in it
+    begin = len(whole) - len(key) - len(value) - len(after) + headers
+    return _Frame(whole[:begin], len(key) - headers, value[:headers], len(value) - headers, after)
+
+
+def _stamp() -> bytes:
+    return struct.pack(">Q", time.time_ns())
+
+
+def _userdata(owner: str, kind: SetType) -> bytes:
     """A list of type, length, value (libnftnl/src/udata.c); nft passes over types it does not
     know. Elements that count say when they were made, and are all of one size (`counters`)."""
     listed = b""
     if kind.counter:
-        stamp = struct.pack(">Q", time.time_ns()).ljust(8 + _IFNAMSIZ - len(element.owner), b"\0")
+        stamp = _stamp().ljust(8 + _IFNAMSIZ - len(owner), b"\0")
         listed += bytes([STAMP, len(stamp)]) + stamp
-    if element.owner:
-        comment = element.owner.encode() + b"\0"
+    if owner:
+        comment = owner.encode() + b"\0"
         listed += bytes([_COMMENT, len(comment)]) + comment
     return listed
 
