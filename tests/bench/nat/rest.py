@@ -11,11 +11,13 @@ from networks.host.drivers.nftables import NftablesSocket
 from tests.bench.measure import Figure, Goal
 from tests.lab.host import LabHost
 from tests.lab.lab import Lab
-from tests.lab.panel import Client, panel_of
+from tests.lab.panel import Client, Panel, panel_of
 
 FORWARDS = 1_000
 NETWORKS = 200
 CLIENTS = 10
+CLAIMS = 1_000_000
+PICKED = 20
 
 
 def figures() -> Iterator[Figure]:
@@ -24,6 +26,7 @@ def figures() -> Iterator[Figure]:
         olga = panel.add_operator("olga")
         yield from bursts(lab.h1, olga)
         yield networks(olga)
+        yield picked(lab.h1, olga, panel)
 
 
 def bursts(host: LabHost, olga: Client) -> Iterator[Figure]:
@@ -86,6 +89,30 @@ def networks(olga: Client) -> Figure:
         ours=[time.perf_counter() - begun],
         goal=Goal(kind="median", limit=20),
     )
+
+
+def picked(host: LabHost, olga: Client, panel: Panel) -> Figure:
+    """One more forward on a free port, before and after nearly all are held by others."""
+    target = _reservation(host, olga, "picked")
+    alone = [_picked(olga, target) for _ in range(PICKED)]
+    panel.run("tests.bench.claims", str(CLAIMS))
+    crowded = [_picked(olga, target) for _ in range(PICKED)]
+    return Figure(
+        group="nat",
+        name=f"request for a forward on a free port, {CLAIMS:,} held by others; few held",
+        unit="ms",
+        ours=crowded,
+        alternative=alone,
+        goal=Goal(kind="ratio", limit=2),
+    )
+
+
+def _picked(olga: Client, target: str) -> float:
+    begun = time.perf_counter()
+    made = _one(olga, target)
+    taken = (time.perf_counter() - begun) * 1000
+    olga.succeed(made["job"])
+    return taken
 
 
 def _reservation(host: LabHost, olga: Client, name: str) -> str:
