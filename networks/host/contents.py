@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from kvmweb.core.ipv6 import LINK_LOCAL, interface_address
 from networks.host.elements import DOORS, PROTOCOLS, SOURCE_SETS, Element, Family, Field
-from networks.host.listed import egress_elements, inbound_elements
+from networks.host.listed import egress_elements, inbound_elements, let_elements
 from networks.host.own_router import host_side
 from networks.host.proxy import PORTS
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec, own_sources
@@ -59,12 +59,14 @@ def host_elements(
     proxied: Iterable[str] = (),
     *,
     shut: bool = False,
+    through: Iterable[str] = (),
 ) -> frozenset[Element]:
     """The elements of the host as a whole; `proxied` are addresses that host names share, `shut`
-    is about IPv6."""
+    is about IPv6, `through` are uplinks whose bridged frames pass the IP firewall."""
     return frozenset(
         [Element("inet", "uplinks", (name,)) for name in uplinks]
         + [Element("inet", "closed", (name,)) for name in closed]
+        + [Element("inet", "through", (name, name)) for name in through]
         + [Element("inet", PROXIED, (address, port)) for address in proxied for port in PORTS]
         + ([Element("inet", "shut", ("ipv6",))] if shut else [])
     )
@@ -72,6 +74,8 @@ def host_elements(
 
 def _network_elements(spec: NetworkSpec) -> list[Element]:
     bridge = spec.bridge
+    if spec.mode == "bridged":
+        return []
     found = [Element("inet", "settled", (bridge,), (), bridge)]
     partners = [] if spec.guests_apart else [bridge]
     partners += [peer.bridge for peer in spec.peers]
@@ -140,6 +144,8 @@ def _reservation_elements(spec: NetworkSpec, reservation: ReservationSpec) -> li
     if not reservation.port:
         return []
     mac = reservation.mac.lower()
+    if spec.mode == "bridged":
+        return _bridged_elements(spec, reservation, mac)
     found = [
         Element("bridge", "own4", (reservation.port, mac, reservation.address), (), spec.bridge),
         Element("bridge", "own_mac", (reservation.port, mac), (), spec.bridge),
@@ -155,6 +161,24 @@ def _reservation_elements(spec: NetworkSpec, reservation: ReservationSpec) -> li
         found += _own6(spec.bridge, reservation.port, mac, reservation.address6)
     speeds = reservation.max_down, reservation.max_up
     return [*found, *_speed_elements("bridge", "guest", reservation.port, speeds, spec.bridge)]
+
+
+def _bridged_elements(spec: NetworkSpec, reservation: ReservationSpec, mac: str) -> list[Element]:
+    """What a guest on a bridge of the host's owner is tied to; by macvtap it passes us by."""
+    if spec.attached_to != "bridge":
+        return []
+    port, owner = reservation.port, spec.bridge
+    found = [
+        Element("bridge", "own_mac", (port, mac), (), owner),
+        Element("bridge", "bridged", (port,), (), owner),
+    ]
+    if spec.guests_apart:
+        found.append(Element("bridge", "apart", (port,), (), owner))
+    if spec.guarded:
+        found.append(Element("bridge", "guarded", (port,), (), owner))
+        found += let_elements(port, spec.inbound + reservation.inbound, owner)
+    speeds = reservation.max_down, reservation.max_up
+    return [*found, *_speed_elements("bridge", "guest", port, speeds, owner)]
 
 
 def _speed_elements(

@@ -24,7 +24,7 @@ _MEANS_MORE = re.compile(r"ignore|infinite|[0-9]+[smhdw]?", re.IGNORECASE)
 
 def dhcp_files(spec: NetworkSpec, resolvers: Iterable[str]) -> frozenset[DhcpFile]:
     """Every file the network should have."""
-    if not spec.present:
+    if not spec.present or spec.mode == "bridged":
         return frozenset()
     hosts = (_host(spec, reservation) for reservation in spec.reservations)
     return frozenset([_options(spec, tuple(resolvers)), *hosts])

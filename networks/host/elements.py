@@ -170,12 +170,23 @@ SETS: dict[tuple[Family, str], SetType] = {
     ("inet", "uplinks"): SetType(("ifname",)),
     ("inet", "proxied"): SetType(("ipv4_addr", "inet_service")),
     ("inet", "closed"): SetType(("ifname",)),
+    ("inet", "through"): SetType(("ifname", "ifname")),
     ("inet", "shut"): SetType(("nf_proto",)),
     ("bridge", "own4"): SetType(("ifname", "ether_addr", "ipv4_addr")),
     ("bridge", "own6"): SetType(("ifname", "ether_addr", "ipv6_addr")),
     ("bridge", "own_nd"): SetType(("ifname", "ether_addr", "nd_target")),
     ("bridge", "own_mac"): SetType(("ifname", "ether_addr")),
     ("bridge", "apart"): SetType(("ifname",)),
+    ("bridge", "bridged"): SetType(("ifname",)),
+    ("bridge", "guarded"): SetType(("ifname",)),
+    ("bridge", "let_all"): SetType(("ifname", "inet_proto", "ipv4_addr"), interval=True),
+    ("bridge", "let_ports"): SetType(
+        ("ifname", "inet_proto", "inet_service", "ipv4_addr"), interval=True
+    ),
+    ("bridge", "let_all6"): SetType(("ifname", "inet_proto", "ipv6_addr"), interval=True),
+    ("bridge", "let_ports6"): SetType(
+        ("ifname", "inet_proto", "inet_service", "ipv6_addr"), interval=True
+    ),
     ("bridge", "guest_up"): SetType(("ifname",), limit="bytes"),
     ("bridge", "guest_down"): SetType(("ifname",), limit="bytes"),
     ("inet", "network_up"): SetType(("ifname",), limit="bytes"),

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from kvmweb.core.names import BRIDGE_PREFIX
 from kvmweb.host.config import HostPaths
-from networks.host.drivers import hostfacts
+from networks.host.drivers import attached, hostfacts
 from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.firewall import Firewall
 from networks.host.drivers.flows import Flows
@@ -117,21 +117,25 @@ class HostKernel:
         ports = self.links.ports({each.port for each in spec.reservations if each.port})
         outer = host_side(spec)
         dhcp = self._dhcp(spec.bridge if spec.transit else "")
+        bridged = spec.mode == "bridged" and spec.present
+        filtered = self.links.bridges("") if self.sysctls.filters_bridged() else None
         return NetworkState(
             bridge=None if link is None else self._bridge(spec.bridge, link, addresses),
             host_link=self._host_link(outer.bridge, addresses) if spec.transit else None,
             own_router=self.routers.observe(spec) if spec.transit else NO_ROUTER,
             skeleton=tables.skeleton,
-            uplinks=self._uplink_states(addresses),
+            uplinks=self._uplink_states(addresses, filtered),
             router=self.sysctls.is_router(),
             router6=self.sysctls.is_router6(),
             router6_ours=self.sysctls.routes6_for_us(),
             elements=tables.of("", *owners(spec)),
-            loose_ports=self.links.loose(ports, link),
-            narrow_ports=self.links.narrow(ports, spec.mtu),
+            loose_ports=attached.loose(self.links, spec, ports)
+            if bridged
+            else self.links.loose(ports, link),
+            narrow_ports=frozenset() if bridged else self.links.narrow(ports, spec.mtu),
             own=frozenset(address.address for address in addresses),
             others=self.surroundings.other_subnets(outer.bridge),
-            bridge_filter=self._bridge_filter(),
+            bridge_filter=_bridge_filter(filtered),
             resolvers=self._resolvers(addresses),
             dhcp_files=dhcp.files(spec.bridge),
             dhcp_running=dhcp.is_running(),
@@ -246,7 +250,9 @@ class HostKernel:
             sysctls=frozenset((key, value) for key, value in values.items() if value is not None),
         )
 
-    def _uplink_states(self, addresses: list[Address]) -> tuple[UplinkState, ...]:
+    def _uplink_states(
+        self, addresses: list[Address], filtered: list[str] | None
+    ) -> tuple[UplinkState, ...]:
         names = self._uplinks or self.surroundings.uplinks()
         ours = self.sysctls.changed()
         return tuple(
@@ -256,23 +262,26 @@ class HostKernel:
                 name in ours,
                 _primary(name, addresses),
                 self.sysctls.is_deaf(name),
+                name in (filtered or ()),
             )
             for name in names
             if not name.startswith(BRIDGE_PREFIX) and self.sysctls.exists(name)
         )
 
-    def _bridge_filter(self) -> BridgeFilter:
-        """br_netfilter knows one switch for all bridges (a bridge's own nf_call_iptables is OR-ed
-        to it), and some programs filter containers on their bridges by it."""
-        if not self.sysctls.filters_bridged():
-            return "off"
-        foreign = (name for name in self.links.bridges("") if not name.startswith(_NEUTRAL))
-        return "shared" if any(foreign) else "on"
-
     def _resolvers(self, addresses: list[Address]) -> tuple[str, ...]:
         """Guests cannot reach the host itself, so its own addresses are no use to them."""
         own = {address.address for address in addresses}
         return tuple(found for found in hostfacts.resolvers(self._resolv_files) if found not in own)
+
+
+def _bridge_filter(filtered: list[str] | None) -> BridgeFilter:
+    """br_netfilter knows one switch for all bridges (a bridge's own nf_call_iptables is OR-ed to
+    it), and some programs filter containers on their bridges by it. `filtered` are the bridges
+    whose frames it filters, None where it does not."""
+    if filtered is None:
+        return "off"
+    foreign = (name for name in filtered if not name.startswith(_NEUTRAL))
+    return "shared" if any(foreign) else "on"
 
 
 def _primary(interface: str, addresses: list[Address]) -> frozenset[str]:

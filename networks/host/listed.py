@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from itertools import pairwise
 
-from networks.host.elements import Element
+from networks.host.elements import Element, Family
 from networks.host.spec import EgressSpec, InboundSpec, ListedSpec
 
 NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17}
@@ -23,7 +23,13 @@ Box = tuple[Range, Range]
 
 
 def listed_elements(
-    names: tuple[str, str], first: str, rules: Iterable[ListedSpec], owner: str, version: int = 4
+    names: tuple[str, str],
+    first: str,
+    rules: Iterable[ListedSpec],
+    owner: str,
+    version: int = 4,
+    *,
+    family: Family = "inet",
 ) -> list[Element]:
     """What `rules` list of one family, as elements of two sets: one for all of a protocol, one for
     its ports. `first` is the first field of every key."""
@@ -32,7 +38,7 @@ def listed_elements(
     shown = _network if version == 4 else _network6
     whole = [(_addresses(rule), _protocols(rule, version)) for rule in listed if _is_whole(rule)]
     found = [
-        Element("inet", everything, (first, _text(second), shown(addresses)), (), owner)
+        Element(family, everything, (first, _text(second), shown(addresses)), (), owner)
         for addresses, second in disjoint(whole)
     ]
     for protocol in ("tcp", "udp"):
@@ -43,7 +49,7 @@ def listed_elements(
         ]
         number = f"{NUMBERS[protocol]}-{NUMBERS[protocol]}"
         found += [
-            Element("inet", some_ports, (first, number, _text(second), shown(each)), (), owner)
+            Element(family, some_ports, (first, number, _text(second), shown(each)), (), owner)
             for each, second in disjoint(ports)
         ]
     return found
@@ -64,6 +70,15 @@ def inbound_elements(bridge: str, address: str, rules: Iterable[InboundSpec]) ->
     if ":" in address:
         return listed_elements(("open_all6", "open_ports6"), first, rules, bridge, 6)
     return listed_elements(("open_all", "open_ports"), first, rules, bridge)
+
+
+def let_elements(port: str, rules: Iterable[InboundSpec], owner: str) -> list[Element]:
+    """The elements that let frames through to the guest port `port` of a bridged network."""
+    listed = list(rules)
+    return [
+        *listed_elements(("let_all", "let_ports"), port, listed, owner, family="bridge"),
+        *listed_elements(("let_all6", "let_ports6"), port, listed, owner, 6, family="bridge"),
+    ]
 
 
 def permits(

@@ -74,7 +74,9 @@ _NUMBERS = frozenset(DOORS.values())
 
 def plan(spec: NetworkSpec, state: NetworkState) -> tuple[Op, ...]:
     """What brings `state` to `spec`, in order."""
-    return tuple(_present(spec, state) if spec.present else _absent(spec, state))
+    if not spec.present:
+        return tuple(_absent(spec, state))
+    return tuple(_bridged(spec, state) if spec.mode == "bridged" else _present(spec, state))
 
 
 def gateway(spec: NetworkSpec) -> str:
@@ -103,12 +105,9 @@ def _present(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
     if spec.transit:
         yield from _router(spec, state)
     outer, seen = on_host(spec, state)
-    uplinks = [uplink.name for uplink in state.uplinks]
-    places = addresses(outer, state.proxy)
     switch6 = spec.ipv6 != "off" and not state.router6
     shut = switch6 or state.router6_ours
-    wanted = elements(spec) | host_elements(uplinks, state.closed, places, shut=shut)
-    yield from _elements(outer, seen, wanted)
+    yield from _elements(outer, seen, _wanted(spec, state, shut=shut))
     if spec.transit:
         yield from own_router.settings(spec, state.own_router)
     if state.bridge_filter == "on":
@@ -133,6 +132,23 @@ def on_host(spec: NetworkSpec, state: NetworkState) -> tuple[NetworkSpec, Networ
     if not spec.transit:
         return spec, state
     return own_router.host_side(spec), replace(state, bridge=state.host_link)
+
+
+def _wanted(spec: NetworkSpec, state: NetworkState, *, shut: bool) -> frozenset[Element]:
+    uplinks = [uplink.name for uplink in state.uplinks]
+    through = [uplink.name for uplink in state.uplinks if uplink.through]
+    places = addresses(on_host(spec, state)[0], state.proxy)
+    of_host = host_elements(uplinks, state.closed, places, shut=shut, through=through)
+    return elements(spec) | of_host
+
+
+def _bridged(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
+    """Nothing of the host but the guest ports is this network's to set."""
+    if not state.skeleton:
+        yield LoadSkeleton()
+    yield from _elements(spec, state, _wanted(spec, state, shut=state.router6_ours))
+    for port in sorted(state.loose_ports):
+        yield AttachPort(port, spec.attach)
 
 
 def _absent(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:

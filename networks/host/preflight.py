@@ -17,6 +17,7 @@ from networks.host.state import NetworkState
 
 _DEFAULT_PREFIX = 1  # VPNs replace the default route by 0.0.0.0/1 and 128.0.0.0/1
 _BRIDGE = re.compile(rf"{BRIDGE_PREFIX}[0-9a-z]{{1,12}}")
+_ATTACH = re.compile(r"[^\s/:,]{1,15}")
 _PORT = re.compile(rf"{PORT_PREFIX}[0-9a-z]{{1,12}}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
 _HOSTNAME = re.compile(r"[0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?", re.IGNORECASE)
@@ -43,10 +44,18 @@ def check_form(spec: NetworkSpec) -> None:
             wrong.append(reservation.mac)
         if reservation.hostname and not _HOSTNAME.fullmatch(reservation.hostname):
             wrong.append(reservation.hostname)
+    if spec.mode == "bridged" and spec.present and not is_foreign(spec.attach):
+        wrong.append(spec.attach)
     labels = spec.names.domain.split(".") if spec.names is not None else []
     wrong += [label for label in labels if not _HOSTNAME.fullmatch(label)]
     if wrong:
         raise HostError(f"The network cannot have the name {wrong[0]!r}.", code="bad_spec")
+
+
+def is_foreign(interface: str) -> bool:
+    """Whether this is the name of an interface that is not ours."""
+    ours = interface.startswith((BRIDGE_PREFIX, PORT_PREFIX))
+    return _ATTACH.fullmatch(interface) is not None and not ours and interface not in {".", ".."}
 
 
 def check_subnet(

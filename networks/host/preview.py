@@ -71,9 +71,9 @@ def _guests(before: NetworkSpec | None, spec: NetworkSpec, ops: list[Op]) -> Ite
     words = {word for op in ops for word in _words(op)}
     subnets = [ip_network(each) for op in ops if isinstance(op, EndFlows) for each in op.subnets]
     for each in known:
-        named = {each.address, each.port, each.mac.lower()} & words
-        address = ip_address(each.address)
-        if named or any(address in subnet for subnet in subnets if subnet.version == 4):
+        named = ({each.address, each.port, each.mac.lower()} - {""}) & words
+        address = ip_address(each.address) if each.address else None
+        if named or any(address in subnet for subnet in subnets if address is not None):
             yield each.hostname
 
 

@@ -19,7 +19,7 @@ from kvmweb.host.config import HostPaths
 from kvmweb.host.progress import Outcome, Report, Step, silent
 from networks.host import preflight
 from networks.host.contents import owned
-from networks.host.drivers import dhcp, haproxy, hostfacts
+from networks.host.drivers import attached, dhcp, haproxy, hostfacts
 from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.haproxy import proxy_of
 from networks.host.drivers.names import NameServer
@@ -117,7 +117,7 @@ class NetworkReconciler:
     def servers(self) -> dict[str, int | None]:
         """The processes that should serve the guests, None where one does not run. Any thread may
         ask."""
-        specs = list(self._specs.values())
+        specs = [spec for spec in list(self._specs.values()) if spec.mode != "bridged"]
         shared = any(not spec.transit for spec in specs)
         wanted: dict[str, int | None] = {"dhcp": self._dhcp.pid()} if shared else {}
         for spec in specs:
@@ -134,6 +134,10 @@ class NetworkReconciler:
         """Those of networks with a router of their own, by bridge. Any thread may ask."""
         bridges = [spec.bridge for spec in list(self._specs.values()) if spec.transit]
         return {bridge: namespace_of(self._paths.routers, bridge) for bridge in bridges}
+
+    def attachments(self) -> frozenset[str]:
+        """The interfaces of the host that bridged networks are on. Any thread may ask."""
+        return frozenset(spec.attach for spec in list(self._specs.values()) if spec.attach)
 
     def forget(self, subject: str) -> None:
         """Repair this network no longer. Nothing on the host changes."""
@@ -216,6 +220,8 @@ class NetworkReconciler:
         return refused, not refused
 
     def _preflight(self, spec: NetworkSpec, state: NetworkState) -> Refusals:
+        if spec.mode == "bridged":
+            return {}
         around = self._kernel().surroundings
         addresses = around.addresses()
         outer, seen = on_host(spec, state)
@@ -285,7 +291,8 @@ class NetworkReconciler:
         try:
             ops = plan(preflight.without(spec, known), self._kernel().observe(spec))
         except KvmwebError as error:
-            return [self._drift(spec, (), error.message)]
+            told = self._drift(spec, (), error.message)
+            return [replace(told, only_told=error.code == attached.GONE)]
         if not ops:
             return []
         missing = tuple(op.sentence for op in ops)
@@ -302,10 +309,15 @@ class NetworkReconciler:
         return Drift(spec.subject, missing, repaired=False, message=message, again=again)
 
     def _watch_only(self, spec: NetworkSpec) -> bool:
-        if spec.repairs or self._kernel().links.observe(spec.bridge) is None:
+        if spec.repairs or not self._is_there(spec):
             return False
         self._remember(spec)
         return True
+
+    def _is_there(self, spec: NetworkSpec) -> bool:
+        if spec.mode == "bridged":
+            return self._kernel().firewall.observe().skeleton
+        return self._kernel().links.observe(spec.bridge) is not None
 
     def _serves_names(self, specs: Iterable[NetworkSpec]) -> bool:
         """Whether there is a name that the host did not refuse."""
@@ -349,7 +361,7 @@ def _key(spec: NetworkSpec, op: Op) -> str:
 
 def _interfaces(spec: NetworkSpec) -> set[str]:
     ports = {names.router_port(spec.bridge), names.router_link(spec.bridge)}
-    own = {spec.bridge, *(ports if spec.transit else ())}
+    own = {spec.bridge, spec.attach, *(ports if spec.transit else ())}
     return own | {*(reservation.port for reservation in spec.reservations)}
 
 
@@ -376,8 +388,8 @@ def _observed(spec: NetworkSpec, refused: dict[str, Refusal]) -> dict[str, objec
         return {"present": False}
     return {
         "present": True,
-        "bridge": spec.bridge,
-        "address": gateway(spec),
+        "bridge": spec.attach or spec.bridge,
+        "address": "" if spec.mode == "bridged" else gateway(spec),
         "address6": "" if spec.ipv6 == "off" else gateway6(spec),
         "refused": {of: refusal.code for of, refusal in refused.items()},
     }

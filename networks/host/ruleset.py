@@ -38,6 +38,15 @@ IPv6 guests make their addresses themselves (see `kvmweb.core.ipv6`) and may use
 link as well: `own6` judges what they send from, `own_nd` what they say of themselves to neighbours.
 There is no DHCPv6: to learn who asks, dnsmasq would wait for that guest and leave all others alone.
 
+A guest of a bridged network (`bridged`) is on a bridge of the host's owner and has its addresses
+from outside, so its MAC alone is known. Where it is `guarded`, it is closed but for `let_all` and
+`let_ports`, to all that comes by that bridge. This is told without conntrack, which knows frames
+that are bridged only where the kernel was built for it (NF_CONNTRACK_BRIDGE). TCP is refused where
+it begins; `let_in4` remembers what was let in, so that closing a port ends it too, and what it has
+no room for is only not ended. `asked4` remembers for a minute whom the guest has sent UDP first,
+so that the answer comes in. `through` holds bridges that are uplinks while bridged frames pass our
+IP rules (br_netfilter): what comes in and goes out by the same one is nobody's to refuse.
+
 `guest_conns` is filled by packets too: what a guest begins beyond its share of the host's table of
 connections is refused, so that no tenant fills it for all.
 """
@@ -115,6 +124,13 @@ _RAW_TYPES: dict[FieldType, str] = {
 # that the guest has: at 4,096 a new one costs two to three times what it costs otherwise (20 us
 # instead of 7.5), at 8,000 eight times, at 16,000 five hundred times.
 CONNECTIONS_PER_GUEST = 4096
+# A remote end and a port of a guest: who was let in, and whom a guest has asked.
+_REMEMBERED = "{{ type ifname . inet_proto . {} . inet_service . inet_service; size 131071; {} }}"
+_LET_IN = "flags dynamic,timeout; timeout 1h;"
+_ASKED = "flags dynamic,timeout; timeout 1m;"
+_OPENS = "tcp flags & (syn | ack) == syn"
+_TOO_MUCH = "update @ask_rate { iifname limit rate over 200/second burst 1000 packets }"
+_ERRORS = "destination-unreachable, time-exceeded, parameter-problem"
 TOO_MANY = "too_many"
 _OVER_SHARE = (
     f"ct count over {CONNECTIONS_PER_GUEST} }}"
@@ -124,6 +140,63 @@ _GUEST_CONNECTIONS = "{{ type {}; size 65535; flags dynamic; }}"
 _RATE = "{ type ifname; size 65535; flags dynamic,timeout; timeout 1m; }"
 
 # Chains stand before those that jump to them only for the reader: all are made before any rule.
+
+
+def _guard(ip: str, version: str, more: tuple[str, ...]) -> tuple[str, ...]:
+    """What comes to a guarded guest by one family; `more` is what that family always lets in."""
+    tail = "" if version == "4" else version
+    return (
+        f"meta l4proto tcp {_OPENS} goto new{version}",
+        f"meta l4proto tcp {_comes(ip)} @let_in{version} goto new{version}",
+        "meta l4proto tcp accept",
+        f"meta l4proto udp {_comes(ip)} @asked{version} accept",
+        *more,
+        f"meta l4proto udp goto new{version}",
+        f"oifname . meta l4proto . {ip} saddr @let_all{tail} accept",
+        "counter drop",
+    )
+
+
+def _comes(ip: str) -> str:
+    return f"oifname . meta l4proto . {ip} saddr . th sport . th dport"
+
+
+def _goes(ip: str) -> str:
+    """The same of what is sent back, so it is found where that was noted."""
+    return f"iifname . meta l4proto . {ip} daddr . th dport . th sport"
+
+
+def _new(ip: str, version: str) -> tuple[str, ...]:
+    """What somebody outside begins, or began and was let in: judged by each of its packets."""
+    tail = "" if version == "4" else version
+    return (
+        f"oifname . meta l4proto . {ip} saddr @let_all{tail} goto admit{version}",
+        f"oifname . meta l4proto . th dport . {ip} saddr @let_ports{tail} goto admit{version}",
+        "counter drop",
+    )
+
+
+def _admit(ip: str, version: str) -> tuple[str, ...]:
+    noted = f"update @let_in{version} {{ {_comes(ip)}"
+    return (
+        f"meta l4proto udp {noted} timeout 1m }} accept",
+        f"{_OPENS} {noted} timeout 1m }} accept",
+        f"meta l4proto tcp {noted} }}",
+        "accept",
+    )
+
+
+def _asking(ip: str, version: str) -> tuple[str, ...]:
+    """UDP that a guarded guest sends: a packet that is not noted has no answer, but passes. An
+    answer to what was let in asks nothing."""
+    noted = f"update @asked{version} {{ {_goes(ip)} }}"
+    return (
+        f"{_goes(ip)} @let_in{version} accept",
+        f"{_goes(ip)} @asked{version} {noted} accept",
+        f"{_TOO_MUCH} accept",
+        noted,
+        "accept",
+    )
 
 
 _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
@@ -171,6 +244,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "ct state established,related ct mark 0 accept",
         'iifname "kw*" goto ours',
         'oifname "kw*" goto ours',
+        "iifname . oifname @through accept",
         "meta nfproto ipv4 iifname @closed counter drop",
         "meta nfproto @shut counter drop",
     ),
@@ -244,6 +318,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "ether type ip iifname . ether saddr . ip saddr @own4 goto guest4",
         "ether type ip6 iifname . ether saddr . ip6 saddr @own6 goto guest6",
         "iifname . ether saddr != @own_mac counter drop",
+        "iifname @bridged goto abroad",
         "ether type arp goto arp4",
         "ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 goto dhcp_new4",
         "ip6 saddr :: goto guest_new6",
@@ -283,8 +358,64 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         f"{_CHADDR} set {_ETHER_SOURCE}",
         "accept",
     ),
+    ("bridge", "abroad"): (
+        "ether type vmap { arp : goto abroad_arp, ip : goto abroad4, ip6 : goto abroad6 }",
+        "counter drop",
+    ),
+    ("bridge", "abroad_arp"): (
+        "iifname . arp saddr ether @own_mac accept",
+        "counter drop",
+    ),
+    ("bridge", "abroad4"): (
+        "udp sport 67 counter drop",
+        "ip saddr 0.0.0.0 udp dport 67 goto dhcp_new4",
+        "udp dport 67 goto dhcp_own4",
+        "meta l4proto udp iifname @guarded goto asking4",
+        "accept",
+    ),
+    ("bridge", "abroad6"): (
+        "ip6 saddr fe80::/10 exthdr frag exists counter drop",
+        "icmpv6 type { nd-router-advert, nd-redirect } counter drop",
+        f"icmpv6 type nd-router-solicit {_TOO_OFTEN}",
+        "udp sport 547 counter drop",
+        "meta l4proto udp iifname @guarded goto asking6",
+        "accept",
+    ),
+    ("bridge", "asking4"): _asking("ip", "4"),
+    ("bridge", "asking6"): _asking("ip6", "6"),
+    ("bridge", "guard"): (
+        "ether type vmap { arp : accept, ip : goto guard4, ip6 : goto guard6 }",
+        "counter drop",
+    ),
+    ("bridge", "guard4"): _guard(
+        "ip",
+        "4",
+        (
+            "ip frag-off & 0x1fff != 0 accept",
+            "udp sport 67 udp dport 68 accept",
+            f"icmp type {{ echo-reply, {_ERRORS} }} accept",
+        ),
+    ),
+    ("bridge", "guard6"): _guard(
+        "ip6",
+        "6",
+        (
+            "frag frag-off != 0 accept",
+            "udp sport 547 udp dport 546 accept",
+            f"icmpv6 type {{ echo-reply, packet-too-big, {_ERRORS} }} accept",
+            "icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept",
+            "icmpv6 type { mld-listener-query, mld-listener-report, mld2-listener-report } accept",
+        ),
+    ),
+    ("bridge", "new4"): _new("ip", "4"),
+    ("bridge", "new6"): _new("ip6", "6"),
+    ("bridge", "admit4"): _admit("ip", "4"),
+    ("bridge", "admit6"): _admit("ip6", "6"),
     ("bridge", "out"): ("ether type != arp oifname @guest_down counter drop",),
-    ("bridge", "between"): ("iifname @apart oifname @apart counter drop",),
+    ("bridge", "between"): (
+        "iifname @apart oifname @apart counter drop",
+        "oifname @guarded goto guard",
+    ),
     ("bridge", "arp4"): (
         "iifname . arp saddr ether @own_mac arp saddr ip 0.0.0.0 arp operation request accept",
         "iifname . arp saddr ether . arp saddr ip @own4 accept",
@@ -303,6 +434,11 @@ def skeleton() -> str:
     """
     lines = [_add_set(family, name, kind) for (family, name), kind in SETS.items()]
     lines.append(f"add set bridge {TABLE} dhcp_rate {_RATE}")
+    lines.append(f"add set bridge {TABLE} ask_rate {_RATE}")
+    for version, kind in (("4", "ipv4_addr"), ("6", "ipv6_addr")):
+        for name, keeps in (("let_in", _LET_IN), ("asked", _ASKED)):
+            remembered = _REMEMBERED.format(kind, keeps)
+            lines.append(f"add set bridge {TABLE} {name}{version} {remembered}")
     for name, kind in (("guest_conns", "ipv4_addr"), ("guest_conns6", "ipv6_addr")):
         lines.append(f"add set inet {TABLE} {name} {_GUEST_CONNECTIONS.format(kind)}")
     lines.append(f"add counter inet {TABLE} {TOO_MANY}")

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Mode = Literal["nat", "routed", "isolated"]
+Mode = Literal["nat", "routed", "isolated", "bridged"]
+AttachedTo = Literal["bridge", "uplink"]
 Ipv6 = Literal["off", "nat66", "routed"]
 Protocol = Literal["tcp", "udp", "all"]
 Tls = Literal["off", "passthrough", "terminate"]
@@ -43,7 +44,8 @@ class ReservationSpec:
     """A MAC and its addresses fixed in a network.
 
     `port` is the tap that may use them, empty while there is none. `address6` is the one that a
-    guest with this MAC makes itself of the network's IPv6 prefix, empty without one. `inbound`
+    guest with this MAC makes itself of the network's IPv6 prefix, empty without one. A guest of a
+    bridged network has its addresses from outside, and both are empty. `inbound`
     opens this guest where it is reachable as a whole, beside what its network opens. `max_down`
     and `max_up` are the most bytes per second to and from it, 0 for no limit.
     """
@@ -153,6 +155,10 @@ class NetworkSpec:
 
     With `transit` the network has a router of its own, see `own_router`: a subnet as large as its
     own, by which the rest of the host knows it.
+
+    Guests of a "bridged" network are on an interface of the host that is not ours, `attach`: a
+    bridge, or an uplink by macvtap, whose frames pass us by. The network has no bridge, subnet,
+    name, way or limit of its own. `guarded` closes its guests but for what `inbound` opens.
     """
 
     subject: str
@@ -173,6 +179,9 @@ class NetworkSpec:
     guests_apart: bool = False
     inbound: tuple[InboundSpec, ...] = ()
     repairs: bool = True
+    attach: str = ""
+    attached_to: AttachedTo = "bridge"
+    guarded: bool = True
     mtu: int = 1500
     names: NamesSpec | None = None
     max_down: int = 0

@@ -66,13 +66,15 @@ class BridgeState:
 class UplinkState:
     """An interface to the outside. `ours` says that forwarding is on there because of us;
     `primary` are the addresses that masquerading may choose there. `deaf` says that it ignores
-    what routers announce only because IPv6 is forwarded."""
+    what routers announce only because IPv6 is forwarded. `through` says that it is a bridge, and
+    that frames that are bridged there pass the IP firewall."""
 
     name: str
     forwarding: bool
     ours: bool
     primary: frozenset[str] = frozenset()
     deaf: bool = False
+    through: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -246,9 +246,9 @@ class Watcher:
         return concern
 
     def _read_route(self) -> Concern:
-        concern = _NOBODY
+        concern, others = _NOBODY, self._reconciler.attachments()
         for message in _received(self._route):
-            concern |= _ALL if message is None else _concern(message)
+            concern |= _ALL if message is None else _concern(message, others)
         return concern
 
     def _follow_servers(self) -> bool:
@@ -302,11 +302,12 @@ def _author(message: Message) -> int:
     return int(struct.unpack(">I", data)[0])
 
 
-def _concern(message: Message) -> Concern:
+def _concern(message: Message, others: frozenset[str]) -> Concern:
+    """Whom news are about; `others` are interfaces that are not ours and concern us too."""
     payload = message.payload
     if message.kind in _LINKS:
         name = dict(attributes(payload, 16)).get(_IFNAME, b"").rstrip(b"\0").decode()
-        return _of_interface(name)
+        return Concern(frozenset({name})) if name in others else _of_interface(name)
     if message.kind in _ADDRESSES:
         return _of_index(struct.unpack_from("=I", payload, 4)[0])
     if message.kind in _ROUTES:

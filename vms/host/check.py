@@ -63,7 +63,7 @@ def _refuse_bad_disk(disk: DiskSpec) -> None:
 
 
 def _refuse_bad_nic(nic: NicSpec) -> None:
-    for name in (nic.bridge, nic.tap):
+    for name in (nic.uplink or nic.bridge, nic.tap):
         _refuse(not _INTERFACE.fullmatch(name), "nics", f"“{name}” is not an interface's name.")
     _refuse(not _MAC.fullmatch(nic.mac), "nics", f"“{nic.mac}” is not a MAC of one NIC.")
 

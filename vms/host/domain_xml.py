@@ -226,9 +226,12 @@ def _seed(layout: Layout) -> Element:
 
 
 def _interface(nic: NicSpec) -> Element:
-    device = etree.Element("interface", type="bridge")
+    device = etree.Element("interface", type="direct" if nic.uplink else "bridge")
     _add(device, "mac", address=nic.mac)
-    _add(device, "source", bridge=nic.bridge)
+    if nic.uplink:
+        _add(device, "source", dev=nic.uplink, mode="bridge")
+    else:
+        _add(device, "source", bridge=nic.bridge)
     _add(device, "target", dev=nic.tap)
     _add(device, "model", type="virtio")
     _add(device, "rom", enabled="no")

@@ -35,13 +35,15 @@ class DiskSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NicSpec:
-    """A NIC on one of our bridges; `tap` is its guest port and comes from `kvmweb.core.names`."""
+    """A NIC on a bridge, one of ours or of the host's owner; `tap` is its guest port and comes from
+    `kvmweb.core.names`. With an `uplink` it is a macvtap of that instead, of the same name."""
 
     id: str
     network: str
     bridge: str
     tap: str
     mac: str
+    uplink: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

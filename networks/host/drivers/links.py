@@ -142,6 +142,12 @@ class Links:
         except KernelRefused as error:
             raise _refused(f"{name} cannot be set up", error) from error
 
+    def kind(self, name: str) -> str | None:
+        """What sort of interface it is, as `ip -d link` says; empty of a network card's, None when
+        there is none of this name."""
+        link = self._get(name)
+        return None if link is None else link.kind
+
     def ports(self, names: Iterable[str]) -> Ports:
         """Those of these interfaces that are up."""
         asked = [_asked(name) for name in names]

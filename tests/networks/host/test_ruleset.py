@@ -114,6 +114,14 @@ def opened() -> NetworkSpec:
     )
 
 
+def bridged() -> NetworkSpec:
+    """On a bridge of the host, closed but for the web and ping."""
+    spec = replace(opened(), mode="bridged", attach="br0", subnet="", gateway="")
+    limited = replace(spec.reservations[0], max_down=125_000)
+    reservations = (limited, *spec.reservations[1:])
+    return replace(spec, reservations=tuple(replace(each, address="") for each in reservations))
+
+
 def both() -> NetworkSpec:
     """A network with forwards of both families."""
     spec = network6()
@@ -128,6 +136,7 @@ DOCUMENTS = {
     "isolated": document(elements(replace(network(), mode="isolated"))),
     "routed": document(elements(opened())),
     "listed": document(elements(listed())),
+    "bridged": document(elements(bridged()) | host_elements(["br0"], ["br0"], through=["br0"])),
     "ipv6": document(elements(both()) | host_elements(["up0"], ["up0"], shut=True)),
 }
 

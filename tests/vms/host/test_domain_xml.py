@@ -22,6 +22,7 @@ SCHEMA = etree.RelaxNG(etree.parse("/usr/share/libvirt/schemas/domain.rng"))
 CASES: dict[str, tuple[VmSpec, RunsUnder]] = {
     "hello-tcg": (vm(), "tcg"),
     "hello-kvm": (vm(), "kvm"),
+    "macvtap": (vm(disks=(), nics=(replace(NIC, bridge="", uplink="eth0"),), seed=None), "tcg"),
     "bare": (vm(disks=(), nics=(), seed=None), "tcg"),
     "large": (
         vm(
