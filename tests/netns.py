@@ -120,6 +120,8 @@ class Namespace:
         """Answers each datagram with the caller's address."""
         with self.entered():
             server = socket.socket(_family(address), socket.SOCK_DGRAM)
+            if server.family == socket.AF_INET6:
+                server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             server.bind((address, port))
         self._serve(server, _answer)
 

@@ -12,13 +12,14 @@ PAGE = Path(__file__).parents[3] / "docs/reachability.md"
 
 HEAD = """# Who reaches what
 
-Every cell is tried with real packets, TCP and UDP, by `tests/networks/host/test_matrix.py`, which reads the same table.
-*yes*: an answer comes back. *no*: none does. *–*: there is no such thing.
+Every cell is tried with real packets, TCP and UDP, over IPv4 and over IPv6, by `tests/networks/host/test_matrix.py`,
+which reads the same table. *yes*: an answer comes back. *no*: none does. *–*: there is no such
+thing.
 
 The host of the table has these networks:
 
-- *nat* and *peer* belong to one project and are paired; both reach the outside by source NAT.
-- *routed* is not translated; only TCP and UDP port 80 of its guests is opened to the outside.
+- *nat* and *peer* belong to one project and are paired; both reach the outside by source NAT (IPv6: NAT66).
+- *routed* is not translated in either family; only TCP and UDP port 80 of its guests is opened to the outside.
 - *isolated* has no way out; *apart* keeps its guests from each other; *listed* may go to one address outside alone.
 - *other* is a NAT network of another project.
 

@@ -1,4 +1,4 @@
-"""Every source, every target, TCP and UDP: what arrives is what the table says."""
+"""Every source, every target, TCP and UDP, IPv4 and IPv6: what arrives is what the table says."""
 
 from __future__ import annotations
 
@@ -17,11 +17,22 @@ from networks.host.spec import EgressSpec, ForwardSpec, InboundSpec, NetworkSpec
 from tests.netns import Namespace
 from tests.networks.host import matrix
 from tests.networks.host.lab import OUTSIDE, PUBLIC, Lab, assert_converges, forward, network
+from tests.networks.host.lab6 import (
+    OUTSIDE6,
+    PUBLIC6,
+    SECOND_PUBLIC6,
+    boot,
+    connect6,
+    settled,
+    with_ipv6,
+)
 
 DEADLINE = 20.0
 AFTERWARDS = 0.4
 OPEN, CLOSED, SERVICE = 80, 81, 22
 PROTOCOLS = ("tcp", "udp")
+VERSIONS = (4, 6)
+INSIDE6 = "fd00:0:0:60::/60"
 
 
 class Place(NamedTuple):
@@ -36,6 +47,9 @@ class World:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
+        connect6(lab)
+        # A server that answers at "::" speaks from the address the host likes best.
+        lab.host.ip(f"-6 address change {SECOND_PUBLIC6}/64 dev up0 preferred_lft 0")
         self.specs = {spec.name: spec for spec in _specs()}
         self.guests = {
             reservation.address: lab.guest(reservation, spec)
@@ -47,34 +61,51 @@ class World:
             _serve(guest, CLOSED)
         _serve(lab.host, SERVICE)
         lab.internet.ip(f"route add 10.0.0.0/8 via {PUBLIC}")
+        lab.internet.ip(f"-6 route add {INSIDE6} via {PUBLIC6}")
         with lab.reconciler() as reconciler:
             for spec in self.specs.values():
                 assert_converges(reconciler, spec)
+        boot(*self.guests.values())
+        for spec in self.specs.values():
+            for reservation in spec.reservations:
+                guest = self.guests[reservation.address]
+                guest.ip(f"route replace default via {spec.gateway}")
+                assert settled(guest, reservation)
 
     def source(self, row: str) -> Namespace:
         if row in {"outside", "the host"}:
             return self.lab.internet if row == "outside" else self.lab.host
-        return self.guests[_address(*GUESTS[row])]
+        name, guest = GUESTS[row]
+        return self.guests[self.specs[name].reservations[guest].address]
 
-    def targets(self, row: str) -> list[Place | None]:
+    def targets(self, row: str, version: int) -> list[Place | None]:
         """In the order of the table; a ping has no place."""
-        name = GUESTS[row][0] if row in GUESTS else ""
-        service = self.specs[name].gateway if name else PUBLIC
+        public, outside = (PUBLIC, OUTSIDE) if version == 4 else (PUBLIC6, OUTSIDE6)
+        service = self.gateway(row, version) if row in GUESTS else public
+
+        def guest(name: str, port: int = OPEN) -> Place:
+            first = self.specs[name].reservations[0]
+            return Place(first.address if version == 4 else first.address6, port)
+
         return [
-            Place(_address("nat"), OPEN),
-            Place(PUBLIC, 8081),
-            Place(_address("routed"), OPEN),
-            Place(_address("routed"), CLOSED),
-            Place(PUBLIC, 8082),
-            Place(_address("isolated"), OPEN),
-            Place(_address("peer"), OPEN),
-            Place(_address("apart"), OPEN),
-            Place(_address("other"), OPEN),
-            Place(PUBLIC, 8086),
+            guest("nat"),
+            Place(public, 8081),
+            guest("routed"),
+            guest("routed", CLOSED),
+            Place(public, 8082),
+            guest("isolated"),
+            guest("peer"),
+            guest("apart"),
+            guest("other"),
+            Place(public, 8086),
             None,
             Place(service, SERVICE),
-            Place(OUTSIDE, OPEN),
+            Place(outside, OPEN),
         ]
+
+    def gateway(self, row: str, version: int) -> str:
+        spec = self.specs[GUESTS[row][0]]
+        return spec.gateway if version == 4 else spec.gateway6
 
 
 NUMBERS = {"nat": 1, "routed": 2, "isolated": 3, "peer": 4, "apart": 5, "other": 6, "listed": 7}
@@ -92,15 +123,19 @@ GUESTS = {
 }
 
 
-def _address(name: str, guest: int = 0) -> str:
-    return f"10.6{NUMBERS[name]}.0.{guest + 2}"
+def _both(name: str, number: int) -> NetworkSpec:
+    spec = replace(network(number), name=name)
+    if name == "routed":
+        return with_ipv6(spec, f"2001:db8:0:6{number}::/64", "routed")
+    return with_ipv6(spec, f"fd00:0:0:6{number}::/64", "nat66", SECOND_PUBLIC6)
 
 
 def _specs() -> Iterator[NetworkSpec]:
-    made = {name: replace(network(number), name=name) for name, number in NUMBERS.items()}
+    made = {name: _both(name, number) for name, number in NUMBERS.items()}
     opened = tuple(
-        InboundSpec(cidr="0.0.0.0/0", protocol=protocol, first_port=OPEN, last_port=OPEN)
+        InboundSpec(cidr=cidr, protocol=protocol, first_port=OPEN, last_port=OPEN)
         for protocol in ("tcp", "udp")
+        for cidr in ("0.0.0.0/0", "::/0")
     )
     options: dict[str, dict[str, Any]] = {
         "nat": {"peers": (_peer(made["peer"]),)},
@@ -108,26 +143,37 @@ def _specs() -> Iterator[NetworkSpec]:
         "routed": {"mode": "routed", "source_address": None, "inbound": opened},
         "isolated": {"mode": "isolated", "source_address": None},
         "apart": {"guests_apart": True},
-        "listed": {"egress": (EgressSpec(cidr=f"{OUTSIDE}/32"),)},
+        "listed": {
+            "egress": (EgressSpec(cidr=f"{OUTSIDE}/32"), EgressSpec(cidr=f"{OUTSIDE6}/128"))
+        },
     }
     for name, spec in made.items():
         forwarded: tuple[ForwardSpec, ...] = ()
         if name in {"nat", "routed", "other"}:
             first, number = spec.reservations[0], NUMBERS[name]
-            forwarded = tuple(
+            opens = tuple(
                 forward(number, at, first, protocol=protocol, public_port=8080 + number)
                 for at, protocol in enumerate(PROTOCOLS, 1)
             )
+            forwarded = (*opens, *(_by_ipv6(each, first.address6) for each in opens))
         yield replace(spec, forwards=forwarded, **options.get(name, {}))
 
 
+def _by_ipv6(made: ForwardSpec, address6: str) -> ForwardSpec:
+    number = made.number + 50
+    return replace(
+        made, id=f"forward6-{number}", number=number, public_address=PUBLIC6, address=address6
+    )
+
+
 def _peer(spec: NetworkSpec) -> PeerSpec:
-    return PeerSpec(bridge=spec.bridge, subnet=spec.subnet)
+    return PeerSpec(bridge=spec.bridge, subnet=spec.subnet, subnet6=spec.subnet6)
 
 
 def _serve(at: Namespace, port: int) -> None:
-    at.tcp_server(port)
-    at.udp_server(port)
+    for address in ("", "::"):
+        at.tcp_server(port, address)
+        at.udp_server(port, address)
 
 
 def reached(
@@ -158,9 +204,10 @@ def reached(
 
 
 def _asking(stack: ExitStack, source: Namespace, protocol: str, place: Place) -> socket.socket:
+    family = socket.AF_INET6 if ":" in place.address else socket.AF_INET
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     with source.entered():
-        trial = stack.enter_context(socket.socket(socket.AF_INET, kind))
+        trial = stack.enter_context(socket.socket(family, kind))
     trial.setblocking(False)
     trial.connect_ex(place)
     if protocol == "udp":
@@ -200,15 +247,16 @@ def test_the_page_of_the_table_is_current() -> None:
 
 
 @pytest.mark.kernel
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(("row", "verdicts"), matrix.rows(), ids=[row for row, _ in matrix.rows()])
 def test_what_arrives_is_what_the_table_says(
-    world: World, row: str, verdicts: list[bool | None]
+    world: World, row: str, verdicts: list[bool | None], version: int
 ) -> None:
     source, names = world.source(row), matrix.targets()
     asked = {
         (at, name): (place, verdict)
         for at, (name, place, verdict) in enumerate(
-            zip(names, world.targets(row), verdicts, strict=True)
+            zip(names, world.targets(row, version), verdicts, strict=True)
         )
         if verdict is not None
     }
@@ -225,5 +273,4 @@ def test_what_arrives_is_what_the_table_says(
     assert found == expected, told
     gateway = asked.get((10, "ping of gateway"))
     if gateway is not None:
-        name, _ = GUESTS[row]
-        assert source.pings(world.specs[name].gateway, 5.0) is gateway[1]
+        assert source.pings(world.gateway(row, version), 5.0) is gateway[1]
