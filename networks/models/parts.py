@@ -235,7 +235,7 @@ class Forward(Part):
     @property
     def who(self) -> str:
         """Who may use it, for people."""
-        shown = [source.removesuffix("/32") for source in self.sources[:_SHOWN_SOURCES]]
+        shown = [single(source) for source in self.sources[:_SHOWN_SOURCES]]
         more = len(self.sources) - len(shown)
         return ", ".join(shown) + (f" and {more} more" if more else "") or "Anyone"
 
@@ -254,6 +254,11 @@ class Forward(Part):
     @property
     def protocols(self) -> list[str]:
         return self.protocol.split("+")
+
+
+def single(source: str) -> str:
+    """A network in CIDR notation; one of a single address as that address."""
+    return source.removesuffix("/128" if ":" in source else "/32")
 
 
 def endpoint(address: str, port: int | str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, ip_address
+from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from kvmweb.ui.requests import actor_of, current_project, may_write, user_of, wr
 from networks import actions, ports
 from networks.forms.forwards import ForwardChangeForm, ForwardForm
 from networks.models import Forward, Network, Reservation
+from networks.models.parts import single
 from networks.usage import unused
 
 GET_OR_POST = require_http_methods(["GET", "POST"])
@@ -71,17 +73,21 @@ def new(request: HttpRequest) -> HttpResponse:
         targets=targets,
         next=safe_next(request),
         public=public,
-        caller=own_address(request),
+        caller=own_address(request, addresses),
     )
 
 
-def own_address(request: HttpRequest) -> str:
-    """Where the person at the browser comes from, if that is something to allow."""
-    caller = request.META.get("REMOTE_ADDR", "")
+def own_address(request: HttpRequest, listening: Iterable[PublicAddress]) -> str:
+    """Where the person at the browser comes from, if that is something to allow where forwards
+    listen on these addresses."""
     try:
-        return "" if ip_address(caller).is_loopback else str(IPv4Address(caller))
+        caller = ip_address(request.META.get("REMOTE_ADDR", ""))
     except ValueError:
         return ""
+    # A server that listens on both families at once sees IPv4 like this (RFC 4291, 2.5.5.2).
+    caller = getattr(caller, "ipv4_mapped", None) or caller
+    families = {6 if public.is_ipv6 else 4 for public in listening}
+    return "" if caller.is_loopback or caller.version not in families else str(caller)
 
 
 def _targets(request: HttpRequest) -> list[Reservation]:
@@ -125,7 +131,7 @@ def forward(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context: dict[str, Any] = {
         "forward": found,
         "may_write": writable,
-        "caller": own_address(request),
+        "caller": own_address(request, [found.public_address]),
         "warning": ports.warning_for(found.public_address, found.public_port, found.ports),
     }
     return form_page(request, "forwards/forward.html", form, **context)
@@ -138,7 +144,7 @@ def _as_it_is(found: Forward) -> dict[str, Any]:
         "target_port": found.target_port,
         "source_nat": found.source_nat,
         "note": found.note,
-        "sources": "\n".join(source.removesuffix("/32") for source in found.sources),
+        "sources": "\n".join(single(source) for source in found.sources),
         "expires_at": found.expires_at,
         "max_connections": found.max_connections,
         "max_rate": found.max_rate,

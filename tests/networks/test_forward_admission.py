@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from kvmweb.core.errors import Conflict, Forbidden, Invalid, NotFound
+from kvmweb.hosts.models import PublicAddress
 from kvmweb.projects.actions import Actor
 from kvmweb.projects.models import AuditEvent
 from networks.actions import (
@@ -148,6 +149,16 @@ def test_ones_own_address_is_offered_unless_it_is_the_machine_itself(
     shown = browser.get(page, REMOTE_ADDR="198.51.100.77").content.decode()
     assert 'data-line="198.51.100.77"' in shown
     assert "data-line" not in browser.get(page).content.decode()
+    mapped = browser.get(page, REMOTE_ADDR="::ffff:198.51.100.77").content.decode()
+    assert 'data-line="198.51.100.77"' in mapped
+    other = browser.get(page, REMOTE_ADDR="2001:db8::7").content.decode()
+    assert "data-line" not in other, "a forward of IPv4 lets nobody of IPv6 in"
+    PublicAddress.objects.filter(pk=forward.public_address_id).update(
+        address="2001:db8::10", is_default=False
+    )
+    assert (
+        'data-line="2001:db8::7"' in browser.get(page, REMOTE_ADDR="2001:db8::7").content.decode()
+    )
 
 
 def test_the_list_says_who_gets_in_and_pauses_in_one_click(
