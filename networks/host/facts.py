@@ -15,10 +15,12 @@ from kvmweb.host.config import HostPaths
 from networks.host import firewalls, preflight
 from networks.host.chains.judging import BaseChain, Judged, Packet, judge
 from networks.host.contents import owned
-from networks.host.drivers import flowtable, foreign, hostfacts, looking, probes
+from networks.host.drivers import flowtable, foreign, hostfacts, looking, namespaces, probes
 from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.firewall import Firewall
+from networks.host.drivers.links import Links
 from networks.host.drivers.nftables import NftablesSocket
+from networks.host.drivers.routers import Routers, dhcp_of, namespace_of
 from networks.host.drivers.sysctls import Sysctls
 from networks.host.elements import DOORS, Element
 from networks.host.explain.forward import explain_forward
@@ -33,6 +35,7 @@ from networks.host.explain.seen import (
     Port,
 )
 from networks.host.explain.steps import Case, Step
+from networks.host.own_router import amiss, host_side, to_guests, to_host
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
 
 VmState = Callable[[str], str | None]
@@ -60,12 +63,13 @@ class Looker:
     ) -> tuple[Step, ...]:
         """Why this forward is (not) reachable, by the port and for the source that are named."""
         asked = _one_port(forward, case.public_port)
+        outer = host_side(spec)
         uplink = self._uplink_of(forward.public_address)
         new = Packet(
             iif=uplink,
-            oif=spec.bridge,
+            oif=outer.bridge,
             source=case.source or None,
-            destination=reservation.address,
+            destination=to_host(spec, reservation.address),
             protocol="tcp" if forward.protocol == "all" else forward.protocol,
             dport=asked.port,
             dnat=True,
@@ -80,16 +84,16 @@ class Looker:
     def outbound(self, spec: NetworkSpec, reservation: ReservationSpec) -> tuple[Step, ...]:
         """Why this guest does (not) reach the outside."""
         new = Packet(
-            iif=spec.bridge,
+            iif=host_side(spec).bridge,
             oif=next(iter(hostfacts.uplinks()), ""),
-            source=reservation.address,
+            source=to_host(spec, reservation.address),
             destination=None,
             protocol="tcp",
             dport=443,
         )
         guest = self._guest(spec, reservation)
         host = self._host(spec, new)
-        return explain_outbound(spec, reservation, (host, self._outbound(reservation), guest))
+        return explain_outbound(spec, reservation, (host, self._outbound(spec, reservation), guest))
 
     def _host(self, spec: NetworkSpec, new: Packet) -> HostFacts:
         found, unread = foreign.forward_chains()
@@ -100,7 +104,8 @@ class Looker:
             uplinks=tuple(link for name in names if (link := self._link(name)) is not None),
             gateways=hostfacts.uplinks(),
             holds=tuple((each.interface, each.address) for each in hostfacts.addresses()),
-            bridge=self._link(spec.bridge),
+            bridge=self._link(host_side(spec).bridge),
+            router=self._amiss(spec),
             chains=tuple(_judged(chain, new) for chain in found),
             unread=tuple(unread),
             missing=missing,
@@ -115,7 +120,9 @@ class Looker:
         return ForwardFacts(
             listener=self._is_taken(asked),
             missing=_missing([e for e in elements if e.name not in _COUNTERS]),
-            other=":".join(str(part) for part in others[0].value) if others else "",
+            other=":".join(to_guests(spec, str(part)) for part in others[0].value)
+            if others
+            else "",
             open_now=len(flows),
             replied=sum(flowtable.is_replied(each) for each in flows),
             near=near,
@@ -125,24 +132,22 @@ class Looker:
     def _service(self, spec: NetworkSpec, forward: ForwardSpec) -> tuple[Port | None, Port | None]:
         """What answers on the port: asked from the gateway, and from an address beyond it."""
         own = {each.address for each in hostfacts.addresses()}
-        if spec.gateway not in own or forward.protocol == "all":
+        gateway, address = host_side(spec).gateway, to_host(spec, forward.address)
+        if gateway not in own or forward.protocol == "all":
             return None, None
         probe = probes.tcp_port if forward.protocol == "tcp" else probes.udp_port
         with ThreadPoolExecutor(1) as probing:
-            near = probing.submit(probe, forward.address, forward.port, spec.gateway)
+            near = probing.submit(probe, address, forward.port, gateway)
             far: Port | None = None
             if forward.public_address in own and forward.protocol == "tcp":
-                far = probe(forward.address, forward.port, forward.public_address)
+                far = probe(address, forward.port, forward.public_address)
             return near.result(), far
 
     def _guest(self, spec: NetworkSpec, reservation: ReservationSpec) -> GuestFacts:
         state = self.vm_state(reservation.port) if reservation.port else None
         port, bridge = looking.interface(reservation.port), looking.interface(spec.bridge)
-        dhcp = Dhcp(self.paths.run / "dnsmasq")
+        dhcp = self._dhcp(spec)
         elements = [e for e, of in owned(_only(spec, reservation)).items() if of == reservation.id]
-        mac = ""
-        if bridge is not None:
-            mac = probes.who_has(spec.bridge, bridge.mac, spec.gateway, reservation.address)
         return GuestFacts(
             is_vm=state is not None,
             vm=state or "",
@@ -151,11 +156,36 @@ class Looker:
             missing=_missing(elements),
             dhcp=dhcp.pid() is not None,
             lease=_until(dhcp.lease_until(reservation.address, reservation.mac)),
-            mac=mac,
+            mac=self._who_has(spec, reservation),
         )
 
-    def _outbound(self, reservation: ReservationSpec) -> Outbound:
-        flows = flowtable.of_guest(reservation.address)
+    def _dhcp(self, spec: NetworkSpec) -> Dhcp:
+        if spec.transit:
+            return dhcp_of(self.paths.routers, spec.bridge)
+        return Dhcp(self.paths.run / "dnsmasq")
+
+    def _who_has(self, spec: NetworkSpec, reservation: ReservationSpec) -> str:
+        """Who answers for the address, asked by the gateway, wherever that is."""
+
+        def ask() -> str:
+            own = looking.interface(spec.bridge)
+            if own is None:
+                return ""
+            return probes.who_has(spec.bridge, own.mac, spec.gateway, reservation.address)
+
+        if not spec.transit:
+            return ask()
+        namespace = namespace_of(self.paths.routers, spec.bridge)
+        return namespaces.within(namespace, ask) if namespaces.exists(namespace) else ""
+
+    def _amiss(self, spec: NetworkSpec) -> tuple[str, ...]:
+        if not spec.transit:
+            return ()
+        with closing(Links()) as links:
+            return amiss(spec, Routers(self.paths.routers, links).observe(spec))
+
+    def _outbound(self, spec: NetworkSpec, reservation: ReservationSpec) -> Outbound:
+        flows = flowtable.of_guest(to_host(spec, reservation.address))
         own = {each.address for each in hostfacts.addresses()}
         resolvers = hostfacts.resolvers(self.resolv_files)
         return Outbound(

@@ -16,6 +16,7 @@ from networks.host.drivers import flowtable
 from networks.host.drivers.flows import Flows
 from networks.host.drivers.flowtable import Flow
 from networks.host.ops import EndFlows
+from networks.host.own_router import host_side, to_guests
 from networks.host.spec import NetworkSpec
 
 MOST = 500
@@ -60,14 +61,16 @@ def listed(spec: NetworkSpec | None, scope: Scope) -> Listing:
     """What there is, the first `limit` that match."""
     if spec is None:
         return Listing(total=0, searched=0, flows=())
-    found, own = _raw(spec, scope), _own(spec)
+    outer = host_side(spec)
+    found, own = _raw(outer, scope), _own(outer)
     shown: list[ShownFlow] = []
     searched, limit = 0, min(scope.limit, MOST)
     for whole in _decoded(found):
         searched += 1
         flow = discreet(whole, own)
-        if _matches(flow, scope.search):
-            shown.append(_shown(spec, own, flow))
+        told = _as_guests_know(spec, flow)
+        if _matches(told, scope.search):
+            shown.append(replace(_shown(outer, own, flow), flow=told))
         if len(shown) >= limit:
             break
     return Listing(total=len(found), searched=searched, flows=tuple(shown))
@@ -77,7 +80,7 @@ def ended(spec: NetworkSpec | None, scope: Scope) -> int:
     """End them all, or the one that `flow` names; returns how many."""
     if spec is None:
         return 0
-    found = _raw(spec, scope)
+    found = _raw(host_side(spec), scope)
     if scope.flow:
         return flowtable.end(each for each in found if flowtable.identity(each) == scope.flow)
     if not scope.forward:
@@ -98,6 +101,19 @@ def discreet(flow: Flow, own: Networks) -> Flow:
     if flow.answers != flow.destination and not _is_in(own, flow.answers):
         flow = replace(flow, answers=flow.destination, answers_port=flow.destination_port)
     return flow
+
+
+def _as_guests_know(spec: NetworkSpec, flow: Flow) -> Flow:
+    """With the addresses that guests behind a router of their own have and see."""
+    if not spec.transit:
+        return flow
+    return replace(
+        flow,
+        source=to_guests(spec, flow.source),
+        destination=to_guests(spec, flow.destination),
+        answers=to_guests(spec, flow.answers),
+        seen_as=to_guests(spec, flow.seen_as),
+    )
 
 
 def _raw(spec: NetworkSpec, scope: Scope) -> list[bytes]:

@@ -26,20 +26,22 @@ class Lease:
 
 
 class Leases:
-    """Remembers what was told. For one thread at a time."""
+    """Remembers what was told. For one thread at a time. `routers` is the folder of networks that
+    have a dnsmasq of their own."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, routers: Path) -> None:
         self._file = file
-        self._seen: tuple[int, int] | None = None
+        self._routers = routers
+        self._seen: dict[Path, tuple[int, int]] = {}
         self._told: dict[str, Lease] | None = None
 
     def news(self) -> Iterator[dict[str, Any]]:
         """Payloads with what has changed; each counts as told when the next is asked for. The
         first one says that it begins anew."""
-        seen = self._stamp()
+        seen = dict(self._stamps())
         if seen == self._seen and self._told is not None:
             return
-        now = {lease.mac: lease for lease in read(self._file)}
+        now = {lease.mac: lease for file in seen for lease in read(file)}
         anew, told = self._told is None, self._told or {}
         changed = [lease for mac, lease in now.items() if told.get(mac) != lease]
         gone = sorted(told.keys() - now.keys())
@@ -53,12 +55,13 @@ class Leases:
             }
         self._told, self._seen = now, seen
 
-    def _stamp(self) -> tuple[int, int] | None:
-        try:
-            status = self._file.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size
+    def _stamps(self) -> Iterator[tuple[Path, tuple[int, int]]]:
+        for file in (self._file, *sorted(self._routers.glob("*/dnsmasq/leases"))):
+            try:
+                status = file.stat()
+            except OSError:
+                continue
+            yield file, (status.st_mtime_ns, status.st_size)
 
 
 def read(file: Path) -> Iterator[Lease]:

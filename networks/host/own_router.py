@@ -260,6 +260,13 @@ _CHAINS = {
 }
 
 
+def amiss(spec: NetworkSpec, state: RouterState) -> tuple[str, ...]:
+    """What would have to be done to the namespace."""
+    if not spec.transit:
+        return ()
+    return tuple(op.sentence for op in (*cables(spec, state), *settings(spec, state)))
+
+
 def cables(spec: NetworkSpec, state: RouterState) -> Iterator[RouterOp]:
     """What brings the namespace and its cables to be."""
     if not state.there:
@@ -280,7 +287,11 @@ def settings(spec: NetworkSpec, state: RouterState) -> Iterator[RouterOp]:
 
 
 def _moved(address: str, old: str, new: str) -> str:
-    if not old or ":" in address or IPv4Address(address) not in IPv4Network(old):
+    if (
+        not (address and old and new)
+        or ":" in address
+        or IPv4Address(address) not in IPv4Network(old)
+    ):
         return address
     at = int(IPv4Address(address)) - int(IPv4Network(old).network_address)
     return str(IPv4Network(new).network_address + at)

@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 
 from networks.host.elements import Element
 from networks.host.ops import EndFlows, Op
+from networks.host.own_router import to_host
 from networks.host.spec import NetworkSpec
 from networks.host.state import DhcpFile
 
@@ -71,8 +72,9 @@ def _guests(before: NetworkSpec | None, spec: NetworkSpec, ops: list[Op]) -> Ite
     words = {word for op in ops for word in _words(op)}
     subnets = [ip_network(each) for op in ops if isinstance(op, EndFlows) for each in op.subnets]
     for each in known:
-        named = ({each.address, each.port, each.mac.lower()} - {""}) & words
-        address = ip_address(each.address) if each.address else None
+        known_as = to_host(spec, each.address)
+        named = ({each.address, known_as, each.port, each.mac.lower()} - {""}) & words
+        address = ip_address(known_as) if known_as else None
         if named or any(address in subnet for subnet in subnets if address is not None):
             yield each.hostname
 

@@ -87,7 +87,7 @@ class Monitor:
         self._libvirt = ThreadPoolExecutor(1, thread_name_prefix="libvirt")
         self._domains = Domains(config.libvirt_uri, call_seconds=_NEVER)
         self._observer = Observer(self._domains)
-        self._leases = leases.Leases(config.paths.run / "dnsmasq" / "leases")
+        self._leases = leases.Leases(config.paths.run / "dnsmasq" / "leases", config.paths.routers)
         self._usage = Usage(proxy_of(config.paths))
         self._asked: asyncio.Future[Any] | None = None
         self._turn = asyncio.Lock()

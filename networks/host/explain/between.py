@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 from networks.host.explain.seen import Foreign, HostFacts
 from networks.host.explain.steps import Step, broken, ok, unknown
+from networks.host.own_router import host_side
 from networks.host.spec import NetworkSpec
 
 
 def routing(spec: NetworkSpec, host: HostFacts) -> Iterator[Step]:
     """What lies between an uplink and the bridge."""
-    yield _bridge(spec, host)
+    yield _bridge(host_side(spec), host)
+    if spec.transit:
+        yield _router(host)
     yield _forwarding(host)
     for foreign in host.chains:
         yield _chain(foreign)
@@ -70,6 +73,20 @@ def _chain(foreign: Foreign) -> Step:
         )
     found = "A rule there may drop it: it looks at what cannot be known beforehand."
     return unknown(key, title, found, remedy=foreign.remedy, detail=judged.why)
+
+
+def _router(host: HostFacts) -> Step:
+    title = "The network's own router translates"
+    if not host.router:
+        return ok("router", title, "Its namespace, links, addresses and rules are as they should.")
+    return broken(
+        "router",
+        title,
+        f"It is not as it should be. A repair would say: {'; '.join(host.router)}.",
+        wanted="A namespace with the network's gateway, its way to the host and its rules.",
+        remedy="Press Repair.",
+        mend="repair",
+    )
 
 
 def _bridge(spec: NetworkSpec, host: HostFacts) -> Step:

@@ -61,6 +61,8 @@ class HostFacts:
     unread: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     """Elements of the network as a whole that are not in the kernel."""
+    router: tuple[str, ...] = ()
+    """What would have to be done to the network's own router."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

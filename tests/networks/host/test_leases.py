@@ -19,7 +19,7 @@ def test_leases_are_told_once_and_again_when_they_change(lab: Lab) -> None:
     first, second = spec.reservations
     guests = [lab.cable(each) for each in (first, second)]
     lab.apply(spec)
-    leases = Leases(lab.paths.run / "dnsmasq" / "leases")
+    leases = Leases(lab.paths.run / "dnsmasq" / "leases", lab.paths.routers)
     assert list(leases.news()) == [{"anew": True, "leases": [], "gone": []}]
     assert lease(lab, guests[0])["ip"] == first.address
     (told,) = leases.news()

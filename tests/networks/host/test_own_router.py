@@ -14,8 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from networks.host.drivers import namespaces
+from networks.host.drivers import counters, namespaces
 from networks.host.drivers.routers import dhcp_of, namespace_of, routers
+from networks.host.explain.steps import Case, first_broken
+from networks.host.facts import Looker
+from networks.host.flows import Scope, ended, listed
+from networks.host.leases import Leases
 from networks.host.own_router import host_side
 from networks.host.reconcile import Drift, NetworkReconciler
 from networks.host.spec import EgressSpec, InboundSpec, NamesSpec, NetworkSpec
@@ -215,6 +219,83 @@ def test_an_address_of_its_own_and_a_list_of_places_work_behind_the_router(lab: 
     assert guests[0].ask_tcp(OUTSIDE, 80) == SECOND_PUBLIC
     assert guests[1].ask_tcp(OUTSIDE, 80) == PUBLIC
     assert not guests[1].ask_tcp(OUTSIDE, 81, 0.5)
+
+
+@pytest.mark.kernel
+def test_connections_are_shown_with_the_addresses_guests_know(pair: Pair) -> None:
+    lab, spec = pair.lab, pair.specs[1]
+    everything = Scope(network="")
+    with lab.internet.connect(PUBLIC, 8002) as there, pair.guest(2, 2).connect(OUTSIDE, 80) as back:
+        assert there.recv(99)
+        assert back.recv(99)
+        shown = lab.host.call(lambda: listed(spec, everything))
+        ways = {each.direction: each for each in shown.flows}
+        assert ways["in"].forward == "forward-2-1"
+        came, went = ways["in"].flow, ways["out"].flow
+        assert (came.source, came.destination, came.answers) == (OUTSIDE, PUBLIC, "10.61.0.2")
+        assert (went.source, went.seen_as) == ("10.61.0.3", SECOND_PUBLIC)
+        of_guest = Scope(network="", reservations=(spec.reservations[1].id,), search="10.61.0.3")
+        assert lab.host.call(lambda: listed(spec, of_guest)).total == 1
+        assert lab.host.call(lambda: listed(pair.specs[2], everything)).total == 0
+        assert lab.host.call(lambda: ended(spec, Scope(network="", forward="forward-2-1"))) == 1
+        back.sendall(b"kept")
+        assert back.recv(99) == b"kept"
+
+
+@pytest.mark.kernel
+def test_why_names_what_is_broken_in_the_router(lab: Lab) -> None:
+    spec = owned(2, guests=1)
+    target = spec.reservations[0]
+    way = forward(2, 1, target)
+    spec = with_forwards(spec, way)
+    guest = lab.guest(target, spec)
+    guest.tcp_server(80)
+    lab.internet.tcp_server(80)
+    lab.apply(spec)
+    looker = Looker(paths=lab.paths, resolv_files=(lab.resolv,))
+    case = Case(network="", source=OUTSIDE)
+
+    def why() -> str:
+        steps = lab.host.call(lambda: looker.forward(spec, target, way, case))
+        assert {step.key for step in steps} >= {"router", "arp", "service"}
+        found = first_broken(steps)
+        return found.key if found else ""
+
+    def why_not_out() -> str:
+        found = first_broken(lab.host.call(lambda: looker.outbound(spec, target)))
+        return found.key if found else ""
+
+    with guest.connect(OUTSIDE, 80) as held:
+        assert held.recv(99)
+        assert why() == why_not_out() == ""
+        inside(lab, "kw2", "nft", "flush", "ruleset")
+        assert why() == why_not_out() == "router"
+    lab.apply(spec)
+    guest.ip("address flush dev eth0")
+    assert why() == "lease"
+    guest.ip("address add 10.61.0.2/24 dev eth0")
+    guest.ip("route add default via 10.61.0.1")
+    guest.close_servers()
+    assert why() == "service"
+
+
+@pytest.mark.kernel
+def test_what_is_routed_and_leased_is_told(lab: Lab) -> None:
+    spec = owned(2, guests=1)
+    guest = lab.cable(spec.reservations[0])
+    lab.internet.tcp_server(80)
+    lab.apply(spec)
+    assert lease(lab, guest)["ip"] == "10.61.0.2"
+    (told,) = Leases(lab.paths.run / "dnsmasq" / "leases", lab.paths.routers).news()
+    assert [each["address"] for each in told["leases"]] == ["10.61.0.2"]
+    guest.ip("address add 10.61.0.2/24 dev eth0")
+    guest.ip("route add default via 10.61.0.1")
+    before = lab.host.call(counters.bridges)
+    assert guest.ask_tcp(OUTSIDE, 80) == SECOND_PUBLIC
+    after = lab.host.call(counters.bridges)
+    assert set(after) == {"kw2"}
+    assert after["kw2"].inward > before["kw2"].inward
+    assert after["kw2"].outward > before["kw2"].outward
 
 
 @pytest.mark.kernel
