@@ -179,10 +179,10 @@ def start_job(job: Job | None) -> Job:
     return job
 
 
-def finish_job(job: Job | None, *, state: str = "") -> None:
-    """Bring a queued job to its good end; `state` is what the host saw of a VM."""
+def finish_job(job: Job | None, *, state: str = "", **seen: object) -> None:
+    """Bring a queued job to its good end; `state`, and what else, is what the host saw of a VM."""
     running = start_job(job)
-    observed = {"state": state} if state else {}
+    observed = {"state": state, **seen} if state else seen
     report(running, Step(key="apply", sentence="Applied"), outcome=_good(running, observed))
 
 

@@ -181,6 +181,9 @@ DOORS = [
 class SizeForm(ActionForm):
     vcpus = forms.IntegerField(label="vCPUs", min_value=1, max_value=64)
     memory_mib = forms.IntegerField(label="Memory", min_value=64)
+    autostart = forms.BooleanField(
+        label="Start it when its host was off", required=False, help_text="If it ran before."
+    )
 
 
 class DeleteForm(ActionForm):

@@ -18,7 +18,7 @@ from kvmweb.jobs.subjects import Destination, Subject, SubjectKind
 from vms.host.spec import DiskSpec, ImageRef, NicSpec, SeedSpec, VmSpec
 from vms.models import Image, Vm
 
-POWER_STATES = frozenset({"running", "off", "paused", "crashed", "stopping"})
+POWER_STATES = frozenset({"running", "off", "paused", "crashed", "stopping", "saved"})
 
 
 def destination(vm: Vm) -> Destination:
@@ -42,8 +42,10 @@ def build_spec(vm: Vm) -> dict[str, Any]:
         present=vm.present,
         name=vm.name,
         domain=vm.domain,
-        power="on" if vm.power == Vm.Power.ON else "off",
+        power=vm.power,  # type: ignore[arg-type]
         force=vm.force,
+        boots=vm.boots,
+        autostart=vm.autostart,
         accelerator=vm.host.accelerator,  # type: ignore[arg-type]
         vcpus=vm.vcpus,
         memory_mib=vm.memory_mib,
@@ -101,7 +103,8 @@ def record(vm: Vm, outcome: Outcome) -> None:
     vm.applied_generation = max(vm.applied_generation, outcome.generation)
     vm.attention = outcome.attention
     vm.restart_needed = bool(outcome.observed.get("restart_needed", vm.restart_needed))
-    vm.save(update_fields=["applied_generation", "attention", "restart_needed"])
+    vm.boots_done = int(outcome.observed.get("boots", vm.boots_done))
+    vm.save(update_fields=["applied_generation", "attention", "restart_needed", "boots_done"])
     if state := outcome.observed.get("state"):
         _note_power(vm, state, "")
 

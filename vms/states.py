@@ -21,6 +21,8 @@ def state_choices() -> list[Choice]:
     return [
         Choice("running", "Running", at_rest & Q(power_state="running")),
         Choice("off", "Off", at_rest & Q(power_state="off")),
+        Choice("paused", "Paused", at_rest & Q(power_state="paused")),
+        Choice("saved", "Saved", at_rest & Q(power_state="saved")),
         Choice("changing", "Changing", ~failed & answering & ~applied),
         Choice("needs_attention", "Needs attention", failed),
         Choice("host_not_answering", "Host not answering", ~failed & ~answering),

@@ -1,5 +1,6 @@
 """What people ask of VMs and images."""
 
+from vms.actions.power import restart_vm, resume_vm, set_power
 from vms.actions.vms import (
     LARGEST_DISK_GIB,
     LARGEST_MEMORY_MIB,
@@ -12,7 +13,6 @@ from vms.actions.vms import (
     create_vm,
     delete_vm,
     repair_vm,
-    set_power,
     what_goes,
 )
 
@@ -28,6 +28,8 @@ __all__ = [
     "create_vm",
     "delete_vm",
     "repair_vm",
+    "restart_vm",
+    "resume_vm",
     "set_power",
     "what_goes",
 ]

@@ -22,6 +22,7 @@ from kvmweb.projects.actions import Actor, audit, project_for
 from kvmweb.projects.models import Project
 from networks.actions import lock_public_address, new_network, open_port, release, reserve
 from networks.models import Forward, HostName, Network
+from vms.actions.power import locked_vm, settle
 from vms.guest import parse_ssh_keys, parse_user_data
 from vms.models import Disk, Image, Nic, Vm
 
@@ -237,34 +238,28 @@ def _open(
         raise
 
 
-def set_power(actor: Actor, uuid: UUID | str, power: str, *, force: bool = False) -> Vm:
-    """Start a VM, or stop it: by asking the guest (ACPI), or with `force` by pulling the plug."""
-    with transaction.atomic():
-        vm = _locked(actor, uuid)
-        vm.power, vm.force = power, force
-        vm.save(update_fields=["power", "force"])
-        verb = "Start" if power == Vm.Power.ON else "Force off" if force else "Stop"
-        job = request(actor, vm, f"{verb} VM {vm}")
-        audit(actor, f"vm.{verb.lower().replace(' ', '_')}", vm, project=vm.project, job=job.uuid)
-    return vm
-
-
 def change_vm(
     actor: Actor,
     uuid: UUID | str,
     *,
     vcpus: int | None = None,
     memory_mib: int | None = None,
+    autostart: bool | None = None,
 ) -> Vm:
-    """Another size. A running guest keeps the old one until it is next started."""
+    """Another size, or whether it comes back after its host was off.
+
+    A running guest keeps its size until it is next started.
+    """
     with transaction.atomic():
-        vm = _locked(actor, uuid)
-        before = {"vcpus": vm.vcpus, "memory_mib": vm.memory_mib}
+        vm = locked_vm(actor, uuid)
+        settle(vm)
+        before = {name: getattr(vm, name) for name in ("vcpus", "memory_mib", "autostart")}
         vm.vcpus = vm.vcpus if vcpus is None else vcpus
         vm.memory_mib = vm.memory_mib if memory_mib is None else memory_mib
+        vm.autostart = vm.autostart if autostart is None else autostart
         _refuse_size(vm.host, vm.vcpus, vm.memory_mib, vm.image)
-        vm.save(update_fields=["vcpus", "memory_mib"])
-        job = request(actor, vm, f"Resize VM {vm}")
+        vm.save(update_fields=list(before))
+        job = request(actor, vm, f"Change VM {vm}")
         audit(actor, "vm.change", vm, project=vm.project, job=job.uuid, before=before)
     return vm
 
@@ -275,7 +270,7 @@ def delete_vm(actor: Actor, uuid: UUID | str) -> Vm:
         vm = get_for(actor.user, Vm, uuid, write=True)
         rows = lock(Network.objects.all()).filter(reservations__nic__vm=vm)
         networks = {network.pk: network for network in rows.order_by("pk")}
-        vm = _locked(actor, uuid)
+        vm = locked_vm(actor, uuid)
         goes = what_goes(vm)
         vm.present = False
         vm.save(update_fields=["present"])
@@ -313,10 +308,3 @@ def repair_vm(actor: Actor, uuid: UUID | str) -> Job:
     with transaction.atomic():
         vm = get_for(actor.user, Vm, uuid, write=True)
         return repair(actor, Vm.kind, vm.uuid, title=f"Repair VM {vm}")
-
-
-def _locked(actor: Actor, uuid: UUID | str) -> Vm:
-    vm = get_for(actor.user, Vm, uuid, write=True, lock=True)
-    if not vm.present:
-        raise Conflict(f"VM “{vm}” is being deleted.", code="deleting")
-    return vm

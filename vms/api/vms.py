@@ -68,6 +68,7 @@ class VmShown(Shown):
     nics = NicShown(many=True)
     ssh_keys = serializers.ListField(child=serializers.CharField())
     power = serializers.ChoiceField(Vm.Power.choices, help_text="What was asked for.")
+    autostart = serializers.BooleanField(help_text="It comes back when its host was off.")
     state = StateField()
     power_reason = serializers.CharField(help_text="Why it is in this state, if the host knows.")
     restart_needed = serializers.BooleanField(help_text="A change waits for the next start.")
@@ -169,6 +170,7 @@ class NewVm(Body):
 class VmChange(Body):
     vcpus = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST)
     memory_mib = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST)
+    autostart = serializers.BooleanField(required=False)
 
 
 class VmFilter(Filters):
@@ -200,7 +202,7 @@ class Vms(Resource):
     @previewed
     @takes(VmChange, VmShown)
     def partial_update(self, request: Request, uuid: UUID) -> Response:
-        """Resize a VM; a running guest keeps its size until it is next started."""
+        """Change a VM; a running guest keeps its size until it is next started."""
         return self.accepted(actions.change_vm(actor_of(request), uuid, **self.change(VmChange)))
 
     @previewed
@@ -232,6 +234,51 @@ class Vms(Resource):
     def force_off(self, request: Request, uuid: UUID) -> Response:
         """Pull the plug; what the guest has not written to its disk is lost."""
         return self._power(request, uuid, Vm.Power.OFF, force=True)
+
+    @previewed
+    @starts(VmShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def pause(self, request: Request, uuid: UUID) -> Response:
+        """Hold a running guest where it is; its memory stays in use."""
+        return self._power(request, uuid, Vm.Power.PAUSED)
+
+    @previewed
+    @starts(VmShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def resume(self, request: Request, uuid: UUID) -> Response:
+        """Let a paused guest go on."""
+        self.body(Nothing)
+        return self.accepted(actions.resume_vm(actor_of(request), uuid))
+
+    @previewed
+    @starts(VmShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def save(self, request: Request, uuid: UUID) -> Response:
+        """Write a guest's memory to the host's disk and end it; started again, it goes on there."""
+        return self._power(request, uuid, Vm.Power.SAVED)
+
+    @previewed
+    @starts(VmShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def reboot(self, request: Request, uuid: UUID) -> Response:
+        """Ask the guest to shut down (ACPI), then start it with all that waited for it."""
+        return self._restart(request, uuid, force=False)
+
+    @previewed
+    @starts(VmShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def reset(self, request: Request, uuid: UUID) -> Response:
+        """Pull the plug and start the guest; what it has not written to its disk is lost."""
+        return self._restart(request, uuid, force=True)
+
+    def _restart(self, request: Request, uuid: UUID, *, force: bool) -> Response:
+        self.body(Nothing)
+        return self.accepted(actions.restart_vm(actor_of(request), uuid, force=force))
 
     def _power(self, request: Request, uuid: UUID, power: str, *, force: bool = False) -> Response:
         self.body(Nothing)

@@ -16,6 +16,7 @@ from kvmweb.host.config import HostPaths
 from kvmweb.host.files import locked
 from kvmweb.host.progress import Outcome, Report, Step
 from vms.host import check as specs
+from vms.host.domain_xml import boots
 from vms.host.drivers import images, seed, volumes
 from vms.host.drivers.domains import MEMORY_SECONDS, Domains
 from vms.host.drivers.failures import CannotStart
@@ -268,10 +269,11 @@ class VmReconciler:
 def observed(spec: VmSpec, state: VmState) -> dict[str, object]:
     """What the panel is told of a VM."""
     if state.domain is None:
-        return {"state": "off", "restart_needed": False}
+        return {"state": "off", "restart_needed": False, "boots": spec.boots}
     return {
         "state": state.power,
         "reason": state.domain.reason,
+        "boots": boots(state.domain.live_xml) if state.domain.live_xml else spec.boots,
         "restart_needed": spec.present and restart_needed(spec, state),
     }
 

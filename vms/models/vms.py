@@ -64,6 +64,8 @@ class Vm(Subject):
     class Power(models.TextChoices):
         ON = "on", "On"
         OFF = "off", "Off"
+        PAUSED = "paused", "Paused"
+        SAVED = "saved", "Saved to disk"
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="vms")
     host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="vms")
@@ -75,8 +77,15 @@ class Vm(Subject):
     memory_mib = models.PositiveIntegerField(
         "memory (MiB)", default=512, validators=[MinValueValidator(64)]
     )
-    power = models.CharField(max_length=3, choices=Power.choices, default=Power.ON)
+    power = models.CharField(max_length=6, choices=Power.choices, default=Power.ON)
     force = models.BooleanField(default=False, editable=False)
+    boots = models.PositiveIntegerField(
+        default=0, editable=False, help_text="How often a fresh start was asked for."
+    )
+    boots_done = models.PositiveIntegerField(default=0, editable=False)
+    autostart = models.BooleanField(
+        default=True, help_text="Whether it comes back when its host was off."
+    )
     ssh_keys = models.JSONField(default=list, blank=True)
     user_data = models.TextField(blank=True)
     power_state = models.CharField(max_length=10, blank=True, editable=False)
@@ -117,11 +126,9 @@ class Vm(Subject):
     def _changing_to(self, transition: State) -> State:
         if transition is not State.CHANGING or self.job is None:
             return transition
-        if self.power == Vm.Power.OFF and self.power_state == "running":
-            return State.STOPPING
-        if self.power == Vm.Power.ON and self.power_state == "off":
-            return State.STARTING
-        return transition
+        if self.boots > self.boots_done and self.power == Vm.Power.ON:
+            return State.RESTARTING
+        return _CHANGES.get((self.power, self.power_state), transition)
 
     @property
     def is_busy(self) -> bool:
@@ -161,6 +168,15 @@ _POWER_STATES = {
     "paused": State.PAUSED,
     "crashed": State.CRASHED,
     "stopping": State.STOPPING,
+    "saved": State.SAVED,
+}
+_CHANGES: dict[tuple[str, str], State] = {
+    (Vm.Power.OFF, "running"): State.STOPPING,
+    (Vm.Power.OFF, "paused"): State.STOPPING,
+    (Vm.Power.ON, "off"): State.STARTING,
+    (Vm.Power.ON, "saved"): State.STARTING,
+    (Vm.Power.SAVED, "running"): State.SAVING,
+    (Vm.Power.SAVED, "paused"): State.SAVING,
 }
 
 

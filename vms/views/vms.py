@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +16,7 @@ from kvmweb.core.access import get_for
 from kvmweb.core.errors import Invalid
 from kvmweb.jobs.models import Job
 from kvmweb.jobs.steps import fold
+from kvmweb.projects.actions import Actor
 from kvmweb.ui.answers import done, form_page
 from kvmweb.ui.listing import Choice, listing
 from kvmweb.ui.requests import actor_of, current_project, may_write, user_of
@@ -29,10 +32,15 @@ from vms.states import state_choices
 
 GET_OR_POST = require_http_methods(["GET", "POST"])
 LATEST_JOBS = 30
-POWERS = {
-    "start": {"power": Vm.Power.ON},
-    "stop": {"power": Vm.Power.OFF},
-    "force": {"power": Vm.Power.OFF, "force": True},
+POWERS: dict[str, Callable[[Actor, UUID], Vm]] = {
+    "start": partial(actions.set_power, power=Vm.Power.ON),
+    "stop": partial(actions.set_power, power=Vm.Power.OFF),
+    "force": partial(actions.set_power, power=Vm.Power.OFF, force=True),
+    "pause": partial(actions.set_power, power=Vm.Power.PAUSED),
+    "save": partial(actions.set_power, power=Vm.Power.SAVED),
+    "resume": actions.resume_vm,
+    "reboot": actions.restart_vm,
+    "reset": partial(actions.restart_vm, force=True),
 }
 
 
@@ -99,12 +107,12 @@ def activity(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def settings(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = _context(request, uuid, "settings")
     found: Vm = context["vm"]
-    initial = {"vcpus": found.vcpus, "memory_mib": found.memory_mib}
+    initial = {name: getattr(found, name) for name in ("vcpus", "memory_mib", "autostart")}
     form = SizeForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.done(
         lambda data: actions.change_vm(actor_of(request), uuid, **data)
     ):
-        return done(request, "The size is being changed.", "vm", uuid)
+        return done(request, "The VM is being changed.", "vm", uuid)
     return form_page(request, "vms/settings.html", form, **context)
 
 
@@ -124,8 +132,8 @@ def _context(request: HttpRequest, uuid: UUID, tab: str) -> dict[str, Any]:
 def power(request: HttpRequest, uuid: UUID) -> HttpResponse:
     wish = POWERS.get(request.POST.get("power", ""))
     if wish is None:
-        raise Invalid("Use start, stop or force.", field="power")
-    actions.set_power(actor_of(request), uuid, **wish)  # type: ignore[arg-type]
+        raise Invalid(f"Use one of {', '.join(POWERS)}.", field="power")
+    wish(actor_of(request), uuid)
     return redirect("vm", uuid)
 
 

@@ -201,7 +201,7 @@ def test_a_refusal_asked_for_by_script_is_a_note_on_the_page(browser: Client, vm
     answer = browser.post(address, {"power": "explode"}, headers={"HX-Request": "true"})
     assert answer.status_code == 400
     assert answer["HX-Retarget"] == "#toasts"
-    assert "Use start, stop or force." in answer.content.decode()
+    assert "Use one of start, stop, force" in answer.content.decode()
 
 
 def test_a_new_size_waits_for_the_next_start(browser: Client, vm: Vm) -> None:

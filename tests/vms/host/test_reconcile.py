@@ -143,6 +143,7 @@ def test_a_vm_is_made_stopped_started_forced_off_and_deleted(
             "state": "off",
             "reason": "The guest shut down",
             "restart_needed": False,
+            "boots": 0,
         }
         assert any("to shut down (90 s left)" in step.sentence for step in guest.steps)
 
