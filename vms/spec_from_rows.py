@@ -15,6 +15,7 @@ from kvmweb.host.progress import Outcome
 from kvmweb.hosts.models import Host
 from kvmweb.jobs import notify
 from kvmweb.jobs.subjects import Destination, Subject, SubjectKind
+from networks.models import Ipv6
 from vms.host.spec import DiskSpec, ImageRef, NicSpec, SeedSpec, VmSpec
 from vms.models import Image, Vm
 
@@ -56,6 +57,7 @@ def build_spec(vm: Vm) -> dict[str, Any]:
             hostname=vm.name,
             ssh_keys=tuple(vm.ssh_keys),
             user_data=vm.user_data,
+            macs=_macs_with_ipv6(vm),
         ),
     )
     return msgspec.to_builtins(spec)  # type: ignore[no-any-return]
@@ -93,6 +95,15 @@ def _nics(vm: Vm) -> tuple[NicSpec, ...]:
         )
         for nic in vm.nics.select_related("reservation__network")
     )
+
+
+def _macs_with_ipv6(vm: Vm) -> tuple[str, ...]:
+    """Its MACs in the order of its NICs if one of its networks has IPv6, which guests have to be
+    told how to use; without it they find their way as their image does."""
+    taken = [nic.reservation for nic in vm.nics.select_related("reservation__network")]
+    if all(each.network.ipv6 == Ipv6.OFF for each in taken):
+        return ()
+    return tuple(each.mac for each in taken)
 
 
 def record(vm: Vm, outcome: Outcome) -> None:

@@ -31,6 +31,7 @@ from networks.spec_from_rows import build_spec
 from tests.cast import finish_job
 from tests.refusals import refused
 from vms.models import Vm
+from vms.spec_from_rows import build_spec as vm_spec
 
 pytestmark = [pytest.mark.db, pytest.mark.django_db]
 
@@ -212,6 +213,14 @@ def test_a_list_of_ways_out_may_have_both_families(actor: Actor, network: Networ
         "2001:db8::/32",
         "0.0.0.0/0",
     ]
+
+
+def test_a_seed_tells_guests_of_ipv6_once_their_network_has_it(
+    actor: Actor, vm: Vm, network: Network
+) -> None:
+    assert vm_spec(vm)["seed"]["macs"] == ()
+    set_ipv6(actor, network.uuid, ipv6="nat66")
+    assert vm_spec(vm)["seed"]["macs"] == (vm.reservations[0].mac,)
 
 
 def test_running_guests_lose_nothing_unasked(actor: Actor, vm: Vm, network: Network) -> None:

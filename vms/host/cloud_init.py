@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from vms.host.spec import SeedSpec
 
 META_DATA = "meta-data"
 USER_DATA = "user-data"
 VENDOR_DATA = "vendor-data"
+NETWORK_CONFIG = "network-config"
 _CLOUD_CONFIG = "#cloud-config\n"
 
 
@@ -25,6 +26,7 @@ def documents(seed: SeedSpec) -> Mapping[str, str]:
         META_DATA: _meta_data(seed),
         USER_DATA: seed.user_data or _CLOUD_CONFIG,
         VENDOR_DATA: _CLOUD_CONFIG + "".join(_vendor_lines(seed)),
+        **({NETWORK_CONFIG: _network_config(seed.macs)} if seed.macs else {}),
     }
 
 
@@ -42,6 +44,28 @@ def _meta_data(seed: SeedSpec) -> str:
     if seed.ssh_keys:
         data["public-keys"] = list(seed.ssh_keys)
     return json.dumps(data, indent=1) + "\n"
+
+
+def _network_config(macs: Sequence[str]) -> str:
+    """Version 2 (https://docs.cloud-init.io/en/latest/reference/network-config-format-v2.html).
+
+    IPv6 addresses are made of the prefix and the MAC, for a guest may use no other: no random ones
+    (netplan hands both keys on; other renderers do so anyway). Names are set because renderers
+    without netplan take the key for one.
+    """
+    ethernets = {
+        f"eth{number}": {
+            "match": {"macaddress": mac},
+            "set-name": f"eth{number}",
+            "dhcp4": True,
+            "accept-ra": True,
+            "ipv6-address-generation": "eui64",
+            "ipv6-privacy": False,
+            "optional": number > 0,
+        }
+        for number, mac in enumerate(macs)
+    }
+    return json.dumps({"version": 2, "ethernets": ethernets}, indent=1) + "\n"
 
 
 def _vendor_lines(seed: SeedSpec) -> Iterator[str]:

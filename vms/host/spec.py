@@ -50,7 +50,8 @@ class NicSpec:
 class SeedSpec:
     """The NoCloud seed (cloud-init, datasource NoCloud).
 
-    `password_hash` is crypt(5), never the password.
+    `password_hash` is crypt(5), never the password. `macs` are those of NICs that get their
+    addresses from networks of ours, where one of these has IPv6; empty leaves them to the image.
     """
 
     instance_id: str
@@ -58,6 +59,7 @@ class SeedSpec:
     ssh_keys: tuple[str, ...] = ()
     password_hash: str = ""
     user_data: str = ""
+    macs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,12 @@ from vms.host.spec import SeedSpec
 pytestmark = pytest.mark.pure
 
 
-def read_back(image: bytes) -> dict[str, str]:
+def read_back(image: bytes, *more: str) -> dict[str, str]:
     iso = pycdlib.PyCdlib()
     iso.open_fp(io.BytesIO(image))
     assert iso.pvd.volume_identifier.decode().strip() == "cidata"
     texts = {}
-    for name in ("meta-data", "user-data", "vendor-data"):
+    for name in ("meta-data", "user-data", "vendor-data", *more):
         content = io.BytesIO()
         iso.get_file_from_iso_fp(content, joliet_path=f"/{name}")
         again = io.BytesIO()
@@ -54,6 +54,18 @@ def test_what_goes_in_comes_out(seed: SeedSpec) -> None:
     assert tuple(meta.get("public-keys", ())) == seed.ssh_keys
     assert texts["user-data"] == (seed.user_data or "#cloud-config\n")
     assert texts["vendor-data"].startswith("#cloud-config\n")
+
+
+def test_guests_are_told_to_make_the_one_ipv6_address_they_may_use() -> None:
+    macs = ("52:54:00:00:00:01", "52:54:00:00:00:02")
+    image = seeds.image(replace(SEED, macs=macs))
+    told = json.loads(read_back(image, "network-config")["network-config"])
+    assert told["version"] == 2
+    assert [one["match"]["macaddress"] for one in told["ethernets"].values()] == list(macs)
+    for one in told["ethernets"].values():
+        assert (one["dhcp4"], one["accept-ra"], one["ipv6-privacy"]) == (True, True, False)
+        assert one["ipv6-address-generation"] == "eui64"
+    assert "network-config" not in cloud_init.documents(SEED), "without IPv6 the image decides"
 
 
 def test_a_hostile_key_stays_one_string() -> None:
