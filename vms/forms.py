@@ -179,6 +179,9 @@ DOORS = [
 
 
 class SizeForm(ActionForm):
+    name = NameField(
+        help_text="Its networks know it by it at once, the guest itself when it next starts."
+    )
     vcpus = forms.IntegerField(label="vCPUs", min_value=1, max_value=64)
     memory_mib = forms.IntegerField(label="Memory", min_value=64)
     autostart = forms.BooleanField(

@@ -13,7 +13,7 @@ from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.jobs.models import Job, Status
 from kvmweb.projects.actions import Actor, create_project
 from kvmweb.projects.models import AuditEvent, Project
-from networks.actions import delete_network
+from networks.actions import change_reservation, delete_network
 from networks.models import Forward, Network, PortClaim, Reservation
 from tests.cast import FACTS, finish_job, missing
 from tests.refusals import refused
@@ -278,6 +278,27 @@ def test_resizing_is_checked_like_a_new_vm(actor: Actor, vm: Vm) -> None:
         change_vm(actor, vm.uuid, memory_mib=10**6)
     with refused(Invalid, "vcpus"):
         change_vm(actor, vm.uuid, vcpus=100)
+
+
+def test_a_new_name_is_the_networks_at_once_and_the_guests_later(
+    actor: Actor, vm: Vm, wanted: NewVm
+) -> None:
+    create_vm(actor, wanted)
+    changed = change_vm(actor, vm.uuid, name="shop")
+    assert changed.nics.get().reservation.name == "shop"
+    spec = build_spec(changed)
+    assert (spec["name"], spec["seed"]["hostname"]) == ("shop", "shop")
+    assert spec["domain"] == f"shop-{vm.uuid.hex[:8]}"
+    assert AuditEvent.objects.filter(action="reservation.change").exists()
+    with refused(Conflict, "name", code="name_taken"):
+        change_vm(actor, vm.uuid, name="db-1")
+    with refused(Invalid, "name", code="invalid_name"):
+        change_vm(actor, vm.uuid, name="No good")
+
+
+def test_a_name_of_its_own_in_the_network_stays(actor: Actor, vm: Vm) -> None:
+    change_reservation(actor, vm.nics.get().reservation.uuid, name="alias")
+    assert change_vm(actor, vm.uuid, name="shop").nics.get().reservation.name == "alias"
 
 
 def test_what_goes_with_a_vm_is_said_before_and_written_down(

@@ -20,8 +20,15 @@ from kvmweb.jobs.dispatch import request
 from kvmweb.jobs.models import Job
 from kvmweb.projects.actions import Actor, audit, project_for
 from kvmweb.projects.models import Project
-from networks.actions import lock_public_address, new_network, open_port, release, reserve
-from networks.models import Forward, HostName, Network
+from networks.actions import (
+    change_reservation,
+    lock_public_address,
+    new_network,
+    open_port,
+    release,
+    reserve,
+)
+from networks.models import Forward, HostName, Network, Reservation
 from vms.actions.power import locked_vm, settle
 from vms.guest import parse_ssh_keys, parse_user_data
 from vms.models import Disk, Image, Nic, Vm
@@ -163,9 +170,7 @@ def _image(actor: Actor, wanted: UUID | str) -> Image:
 
 
 def _refuse_unfit(wanted: NewVm, owner: Project, host: Host, image: Image) -> str:
-    label = parse_label(wanted.name)
-    if owner.vms.filter(name=label, present=True).exists():
-        raise Conflict(f"There is a VM “{label}” in this project.", field="name", code="name_taken")
+    label = _free_name(owner, parse_label(wanted.name))
     _refuse_size(host, wanted.vcpus, wanted.memory_mib, image)
     if len(wanted.forwards) > MOST_FORWARDS:
         raise Invalid(
@@ -245,23 +250,50 @@ def change_vm(
     vcpus: int | None = None,
     memory_mib: int | None = None,
     autostart: bool | None = None,
+    name: str | None = None,
 ) -> Vm:
-    """Another size, or whether it comes back after its host was off.
+    """Another name or size, or whether it comes back after its host was off.
 
-    A running guest keeps its size until it is next started.
+    The names in its networks change at once; a running guest keeps its size and its own host name
+    until it is next started.
     """
     with transaction.atomic():
+        renamed = _rename_reservations(actor, uuid, name)
         vm = locked_vm(actor, uuid)
         settle(vm)
-        before = {name: getattr(vm, name) for name in ("vcpus", "memory_mib", "autostart")}
+        before = {name: getattr(vm, name) for name in ("name", "vcpus", "memory_mib", "autostart")}
         vm.vcpus = vm.vcpus if vcpus is None else vcpus
         vm.memory_mib = vm.memory_mib if memory_mib is None else memory_mib
         vm.autostart = vm.autostart if autostart is None else autostart
         _refuse_size(vm.host, vm.vcpus, vm.memory_mib, vm.image)
+        if renamed:
+            vm.name = _free_name(vm.project, renamed, vm)
         vm.save(update_fields=list(before))
         job = request(actor, vm, f"Change VM {vm}")
         audit(actor, "vm.change", vm, project=vm.project, job=job.uuid, before=before)
     return vm
+
+
+def _rename_reservations(actor: Actor, uuid: UUID | str, name: str | None) -> str:
+    """Rename those that carry the VM's name; returns the new one, empty when it stays.
+
+    Before the VM is locked, because networks come first.
+    """
+    vm = get_for(actor.user, Vm, uuid, write=True)
+    if name is None or parse_label(name) == vm.name:
+        return ""
+    label = parse_label(name)
+    reservations = Reservation.objects.filter(nic__vm=vm, name=vm.name, present=True)
+    for reservation in reservations.order_by("network_id"):
+        change_reservation(actor, reservation.uuid, name=label)
+    return label
+
+
+def _free_name(project: Project, label: str, own: Vm | None = None) -> str:
+    others = project.vms.filter(name=label, present=True)
+    if (others.exclude(pk=own.pk) if own else others).exists():
+        raise Conflict(f"There is a VM “{label}” in this project.", field="name", code="name_taken")
+    return label
 
 
 def delete_vm(actor: Actor, uuid: UUID | str) -> Vm:

@@ -168,6 +168,9 @@ class NewVm(Body):
 
 
 class VmChange(Body):
+    name = serializers.CharField(
+        required=False, help_text="Its networks know it at once, the guest at its next start."
+    )
     vcpus = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST)
     memory_mib = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST)
     autostart = serializers.BooleanField(required=False)

@@ -107,6 +107,18 @@ def boots(xml: str) -> int:
     return int(text) if text.isdecimal() else 0
 
 
+def name_of(xml: str) -> str:
+    """A definition's libvirt name."""
+    return parse(xml).findtext("name", "")
+
+
+def renamed(xml: str, name: str) -> str:
+    """The definition as it is once its domain has another name."""
+    root = parse(xml)
+    _child(root, "name").text = name
+    return printed(root)
+
+
 def parse(xml: str) -> Element:
     """Parse what libvirt printed; entities and the network are never touched."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True)

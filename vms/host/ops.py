@@ -139,6 +139,18 @@ class DestroyDomain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RenameDomain:
+    """Only for a guest that is off, and not saved: libvirt renames no other."""
+
+    name: str
+    before: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Renamed {self.before} to {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UndefineDomain:
     name: str
 
@@ -190,6 +202,7 @@ Op = (
     | WriteSeed
     | DefineDomain
     | RedefineDomain
+    | RenameDomain
     | UndefineDomain
     | DeleteDisk
     | DeleteSeed

@@ -24,6 +24,7 @@ from vms.host.ops import (
     Op,
     PauseDomain,
     RedefineDomain,
+    RenameDomain,
     ResumeDomain,
     SaveDomain,
     ShutdownDomain,
@@ -61,8 +62,9 @@ def restart_needed(spec: VmSpec, state: VmState) -> bool:
     """Whether the guest runs with something else than the spec says until it is started anew."""
     if state.domain is None or not state.domain.live_xml:
         return False
-    return not domain_xml.satisfies(
-        state.domain.live_xml, spec, state.layout, runs_under(spec, state)
+    live = state.domain.live_xml
+    return domain_xml.name_of(live) != spec.domain or not domain_xml.satisfies(
+        live, spec, state.layout, runs_under(spec, state)
     )
 
 
@@ -139,8 +141,12 @@ def _definition(spec: VmSpec, state: VmState, *, active: bool) -> Iterator[Op]:
     if state.domain is None or not state.domain.xml:
         yield DefineDomain(name=spec.domain, xml=domain_xml.build(spec, state.layout, accelerator))
         return
-    xml = domain_xml.merge(state.domain.xml, spec, state.layout, accelerator)
-    if not domain_xml.same(xml, state.domain.xml):
+    before = domain_xml.name_of(state.domain.xml)
+    if before != spec.domain and not active:
+        yield RenameDomain(name=spec.domain, before=before)
+    definition = state.domain.xml if active else domain_xml.renamed(state.domain.xml, spec.domain)
+    xml = domain_xml.merge(definition, spec, state.layout, accelerator)
+    if not domain_xml.same(xml, definition):
         yield RedefineDomain(name=spec.domain, xml=xml, at_next_start=active)
 
 

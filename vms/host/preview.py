@@ -20,6 +20,7 @@ from vms.host.ops import (
     Op,
     PauseDomain,
     RedefineDomain,
+    RenameDomain,
     ResumeDomain,
     SaveDomain,
     ShutdownDomain,
@@ -60,6 +61,8 @@ def _lines(op: Op, spec: VmSpec, state: VmState) -> Iterator[str]:
             yield f"process: QEMU of {op.name}"
         case SaveDomain() | DiscardSaved():
             yield f"memory: of {op.name}, in libvirt's folder for saved guests"
+        case RenameDomain():
+            yield f"definition: {op.before}, renamed {op.name}"
         case UndefineDomain():
             yield f"definition: {op.name}"
         case _:

@@ -35,6 +35,7 @@ from vms.host.ops import (
     PauseDomain,
     PowerOp,
     RedefineDomain,
+    RenameDomain,
     ResumeDomain,
     SaveDomain,
     ShutdownDomain,
@@ -172,6 +173,8 @@ class VmReconciler:
             case DefineDomain() | RedefineDomain():
                 volumes.make_folder(layout)
                 self._domains.define(op.xml)
+            case RenameDomain():
+                self._domains.rename(spec.subject, op.name)
             case UndefineDomain():
                 self._domains.undefine(spec.subject)
             case _:

@@ -107,7 +107,7 @@ def activity(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def settings(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = _context(request, uuid, "settings")
     found: Vm = context["vm"]
-    initial = {name: getattr(found, name) for name in ("vcpus", "memory_mib", "autostart")}
+    initial = {name: getattr(found, name) for name in ("name", "vcpus", "memory_mib", "autostart")}
     form = SizeForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.done(
         lambda data: actions.change_vm(actor_of(request), uuid, **data)

@@ -71,7 +71,7 @@ DOORS = [
     Door("vm", READ, "vm"),
     Door("vm-activity", READ, "vm"),
     Door("vm-settings", READ, "vm"),
-    Door("vm-settings", DO, "vm", "post", {"vcpus": "2", "memory_mib": "512"}),
+    Door("vm-settings", DO, "vm", "post", {"name": "web-1", "vcpus": "2", "memory_mib": "512"}),
     Door("vm-power", DO, "vm", "post", {"power": "stop"}),
     Door("vm-check", DO, "vm", "post"),
     Door("vm-repair", DO, "vm", "post"),

@@ -24,6 +24,7 @@ from vms.host.ops import (
     Op,
     PauseDomain,
     RedefineDomain,
+    RenameDomain,
     ResumeDomain,
     SaveDomain,
     ShutdownDomain,
@@ -56,6 +57,9 @@ def done(state: VmState, op: Op) -> VmState:  # noqa: C901 — one case for each
         case RedefineDomain(xml=xml):
             assert domain is not None
             domain = replace(domain, xml=xml)
+        case RenameDomain(name=name):
+            assert domain is not None
+            domain = replace(domain, xml=domain_xml.renamed(domain.xml, name))
         case StartDomain() | ResumeDomain():
             assert domain is not None
             files[SERIAL_LOG] = 1
@@ -107,6 +111,7 @@ specs = st.builds(
     present=st.booleans(),
     power=st.sampled_from(["on", "off", "paused", "saved"]),
     boots=st.integers(0, 2),
+    domain=st.sampled_from(["hello", "other"]),
     force=st.booleans(),
     vcpus=st.integers(1, 4),
     memory_mib=st.sampled_from([96, 128]),
@@ -213,6 +218,19 @@ def test_a_fresh_start_brings_what_waited_for_it() -> None:
     again = vm(memory_mib=256, boots=1)
     assert restart_needed(vm(memory_mib=256), bigger)
     assert not restart_needed(again, applied(again, bigger))
+
+
+def test_a_new_domain_name_waits_until_the_guest_is_off() -> None:
+    running = applied(vm(), NOTHING)
+    other = vm(domain="other")
+    assert plan(other, running) == ()
+    assert restart_needed(other, running)
+    off = applied(vm(power="off"), running)
+    assert kinds(replace(other, power="off"), off) == [RenameDomain]
+    assert kinds(other, off) == [RenameDomain, StartDomain]
+    again = replace(other, boots=1)
+    assert kinds(again, running) == [ShutdownDomain, RenameDomain, RedefineDomain, StartDomain]
+    assert not restart_needed(again, applied(again, running))
 
 
 def test_a_guest_is_paused_and_goes_on() -> None:

@@ -207,6 +207,15 @@ def test_a_guest_is_paused_saved_and_restored_as_it_was(host: LibvirtHost, image
         assert guest.must(power="off", force=True).observed["state"] == "off"
 
 
+def test_a_new_name_is_taken_when_the_guest_is_off(blank: Vm) -> None:
+    blank.must()
+    old, new = blank.spec().domain, f"{blank.spec().domain}-new"
+    assert blank.must(domain=new).observed["restart_needed"] is True
+    assert blank.must(domain=new, boots=1, force=True).observed["restart_needed"] is False
+    assert new in blank.virsh("list", "--name").split()
+    assert old not in blank.virsh("list", "--all", "--name").split()
+
+
 def test_without_autostart_a_guest_stays_off_after_its_host_was(blank: Vm) -> None:
     spec = blank.spec(autostart=False)
     assert blank.reconciler.apply(spec, silent).ok

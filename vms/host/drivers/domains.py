@@ -123,6 +123,15 @@ class Domains:
         """Pull the plug; already off or gone is success."""
         self._if_active(subject, lambda domain: domain.destroy())
 
+    def rename(self, subject: str, name: str) -> None:
+        """Give a domain that is off another name; having it already is success."""
+
+        def rename(domain: Any) -> None:
+            if domain.name() != name:
+                domain.rename(name)
+
+        self._existing(subject, rename)
+
     def undefine(self, subject: str) -> None:
         """Forget it with its saved state and firmware variables; already gone is success."""
         self._with_domain(subject, lambda domain: domain.undefineFlags(_UNDEFINE_FLAGS))
