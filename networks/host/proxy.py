@@ -19,7 +19,7 @@ to be. Syntax: HAProxy's configuration.txt and management.txt, version 2.6.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -191,7 +191,12 @@ def routes(spec: NetworkSpec) -> frozenset[Route]:
     """All lines the names of a network need."""
     if not spec.present:
         return frozenset()
-    return frozenset(route for name in spec.host_names for route in _routes(spec.bridge, name))
+    return lines(spec.bridge, spec.host_names)
+
+
+def lines(owner: str, names: Iterable[HostNameSpec]) -> frozenset[Route]:
+    """All lines these names of `owner` need."""
+    return frozenset(route for name in names for route in _routes(owner, name))
 
 
 def _routes(owner: str, name: HostNameSpec) -> Iterable[Route]:
@@ -221,8 +226,13 @@ def certificate_of(owner: str, name: HostNameSpec) -> Route:
 
 def sealed(spec: NetworkSpec) -> dict[str, str]:
     """The sealed certificates of a network by the names of their files."""
-    ended = (name for name in spec.host_names if name.tls == "terminate" and spec.present)
-    return {certificate_of(spec.bridge, name).pem: name.sealed_pem for name in ended}
+    return sealed_of(spec.bridge, spec.host_names) if spec.present else {}
+
+
+def sealed_of(owner: str, names: Iterable[HostNameSpec]) -> dict[str, str]:
+    """The sealed certificates of these names of `owner` by their files."""
+    ended = (name for name in names if name.tls == "terminate")
+    return {certificate_of(owner, name).pem: name.sealed_pem for name in ended}
 
 
 def addresses(spec: NetworkSpec, state: ProxyState) -> frozenset[str]:
@@ -232,7 +242,13 @@ def addresses(spec: NetworkSpec, state: ProxyState) -> frozenset[str]:
 
 def proxy_plan(spec: NetworkSpec, state: ProxyState) -> Iterable[ProxyOp]:
     """What brings the proxy to the names of this network."""
-    wanted, certificates = routes(spec), sealed(spec)
+    return names_plan(spec.bridge, routes(spec), sealed(spec), state)
+
+
+def names_plan(
+    owner: str, wanted: frozenset[Route], certificates: Mapping[str, str], state: ProxyState
+) -> Iterator[ProxyOp]:
+    """What brings the proxy to the lines and certificates of one owner."""
     missing = frozenset(each for each in certificates.items() if each[0] not in state.stored)
     if missing:
         yield StoreCertificates(missing)
@@ -242,8 +258,8 @@ def proxy_plan(spec: NetworkSpec, state: ProxyState) -> Iterable[ProxyOp]:
     if state.running and gone:
         yield EndSessions(gone)
     if state.written != wanted or state.stored - certificates.keys():
-        yield WriteNames(spec.bridge, wanted)
-    places = addresses(spec, state)
+        yield WriteNames(owner, wanted)
+    places = frozenset(route.public_address for route in wanted) | state.elsewhere
     if not places:
         if state.running:
             yield StopProxy()

@@ -11,17 +11,17 @@ from kvmweb.core.errors import HostError
 from networks.host.drivers.hostfacts import Address, Listener
 from networks.host.preflight import Refusal
 from networks.host.proxy import PORTS, ProxyState, is_name
-from networks.host.spec import HostNameSpec, NetworkSpec
+from networks.host.spec import HostNameSpec
 
 _DIGEST = re.compile(r"[0-9a-f]{0,64}")
 _NONE: Mapping[str, str] = MappingProxyType({})
 _EVERY = "0.0.0.0"  # noqa: S104
 
 
-def check_names(spec: NetworkSpec) -> None:
+def check_names(names: Iterable[HostNameSpec]) -> None:
     """Raise `HostError` for what could mean anything but a name, an address and a port: it goes
     into the proxy's maps and commands."""
-    for name in spec.host_names:
+    for name in names:
         if not is_name(name.name):
             raise HostError(f"{name.name!r} is no host name.", code="bad_spec")
         for address in (name.public_address, name.address):
@@ -34,7 +34,7 @@ def check_names(spec: NetworkSpec) -> None:
 
 
 def names_in_the_way(
-    spec: NetworkSpec,
+    names: Iterable[HostNameSpec],
     state: ProxyState,
     addresses: Iterable[Address],
     listeners: Collection[Listener],
@@ -42,12 +42,12 @@ def names_in_the_way(
     installed: bool,
     unusable: Mapping[str, str] = _NONE,
 ) -> dict[str, Refusal]:
-    """The names that cannot be served here, each with the reason; the others go on. `unusable` says
+    """Those that cannot be served here, each with the reason; the others go on. `unusable` says
     what is wrong with the certificate of a name."""
     own = {address.address for address in addresses}
     found = {
         name.id: next(_reasons(name, state, own, listeners, installed=installed), None)
-        for name in spec.host_names
+        for name in names
     }
     found |= {
         of: found[of] or Refusal("certificate_unusable", reason) for of, reason in unusable.items()

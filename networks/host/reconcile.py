@@ -29,6 +29,7 @@ from networks.host.elements import DOORS, Element
 from networks.host.kernel import HostKernel
 from networks.host.ops import ChangeElements, LoadSkeleton, Op
 from networks.host.owner import Owner
+from networks.host.panel import PanelNames, PanelSpec
 from networks.host.plan import gateway, gateway6, on_host, plan
 from networks.host.preflight import Refusal
 from networks.host.proxy_preflight import check_names, names_in_the_way
@@ -86,6 +87,7 @@ class NetworkReconciler:
         self._dhcp = Dhcp(paths.run / "dnsmasq")
         self._names = NameServer(paths.run / "names", resolv_files[0])
         self._proxy = proxy_of(paths)
+        self._panel = PanelNames()
 
     def apply(self, spec: NetworkSpec, report: Report) -> Outcome:
         """Bring the network to `spec`. Expected failures are told by the outcome."""
@@ -94,6 +96,14 @@ class NetworkReconciler:
     def check(self, spec: NetworkSpec) -> tuple[Op, ...]:
         """What `apply` would do; nothing is changed."""
         return self._owner.run(lambda: plan(spec, self._kernel().observe(spec)))
+
+    def apply_panel(self, spec: PanelSpec, report: Report) -> Outcome:
+        """Bring a name of the panel to `spec`, as `apply` does a network."""
+        return self._owner.run(lambda: self._panel.apply(self._kernel(), spec, report))
+
+    def check_panel(self, spec: PanelSpec) -> list[Op]:
+        """What `apply_panel` would do; nothing is changed."""
+        return self._owner.run(lambda: self._panel.check(self._kernel(), spec))
 
     def preview(self, spec: NetworkSpec) -> tuple[tuple[Op, ...], Refusals]:
         """What `apply` would do and what it would leave out; nothing is changed. Raises
@@ -126,7 +136,7 @@ class NetworkReconciler:
                 wanted[f"dhcp of {spec.bridge}"] = server.pid()
         if any(spec.names is not None for spec in specs):
             wanted["names"] = self._names.pid()
-        if self._serves_names(specs):
+        if self._serves_names(specs) or self._panel.are_served:
             wanted["proxy"] = self._proxy.pid()
         return wanted
 
@@ -181,7 +191,7 @@ class NetworkReconciler:
     def _converge(self, spec: NetworkSpec, report: Report) -> Refusals:
         """Returns what the host refused, by id; the rest is as the spec says."""
         preflight.check_form(spec)
-        check_names(spec)
+        check_names(spec.host_names)
         kernel = self._kernel()
         kernel.firewall.claim()
         state = kernel.observe(spec)
@@ -202,7 +212,7 @@ class NetworkReconciler:
 
     def _preview(self, spec: NetworkSpec) -> tuple[tuple[Op, ...], Refusals]:
         preflight.check_form(spec)
-        check_names(spec)
+        check_names(spec.host_names)
         state = self._kernel().observe(spec)
         refused = self._preflight(spec, state) if spec.present else {}
         return plan(preflight.without(spec, refused), state), refused
@@ -235,12 +245,12 @@ class NetworkReconciler:
         refused = preflight.ports_in_use(spec, state, addresses, listeners)
         refused |= preflight.names_port_in_use(spec, listeners)
         return refused | names_in_the_way(
-            outer,
+            outer.host_names,
             state.proxy,
             addresses,
             listeners,
             installed=haproxy.is_installed(),
-            unusable=self._kernel().proxy.unusable(outer),
+            unusable=self._kernel().proxy.unusable(outer.bridge, outer.host_names),
         )
 
     def _preflight6(self, spec: NetworkSpec, state: NetworkState) -> None:
@@ -284,6 +294,8 @@ class NetworkReconciler:
         for spec in list(self._specs.values()):
             if interfaces is None or not _interfaces(spec).isdisjoint(interfaces):
                 found += self._repaired(spec)
+        if interfaces is None:
+            self._panel.repair(self._kernel())
         return found
 
     def _repaired(self, spec: NetworkSpec) -> list[Drift]:
@@ -340,6 +352,7 @@ class NetworkReconciler:
 
     def _remove_all(self) -> None:
         self._specs.clear()
+        self._panel = PanelNames()
         self._kernel().remove_all()
 
     def _kernel(self) -> HostKernel:

@@ -28,6 +28,7 @@ from kvmweb.host.work import Reconciler, Work, add_apply_task
 from networks.host.drift import DriftNews
 from networks.host.flows import Scope, ended
 from networks.host.mend import add_mend_task
+from networks.host.panel import PanelSpec
 from networks.host.reconcile import NetworkReconciler
 from networks.host.spec import NetworkSpec
 from networks.host.watch import Watcher
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 
 KIND = "network"
 TASK = "networks.apply"
+PANEL = "panel"
+PANEL_TASK = "networks.apply_panel"
 END_FLOWS = "end_flows"
 R = TypeVar("R", bound=Reconciler[NetworkSpec])
 
@@ -43,6 +46,19 @@ R = TypeVar("R", bound=Reconciler[NetworkSpec])
 def spec_store(paths: HostPaths) -> SpecStore[NetworkSpec]:
     """The networks this host was told of."""
     return SpecStore(paths.specs, KIND, NetworkSpec)
+
+
+def panel_store(paths: HostPaths) -> SpecStore[PanelSpec]:
+    """The names of the panel this host was told of."""
+    return SpecStore(paths.specs, PANEL, PanelSpec)
+
+
+def restore_panel(store: SpecStore[PanelSpec], reconciler: NetworkReconciler) -> None:
+    """Put back the panel's names."""
+    for spec in store.present():
+        outcome = reconciler.apply_panel(spec, silent)
+        if not outcome.ok:
+            log.error("not_restored code=%s message=%s", outcome.code, outcome.message)
 
 
 def lock_file(paths: HostPaths) -> Path:
@@ -103,6 +119,8 @@ def serve(
         store.prune()
         reconciler = make()
         restore(store, reconciler)
+        if isinstance(reconciler, NetworkReconciler):
+            restore_panel(panel_store(config.paths), reconciler)
         answers: dict[str, Callable[..., object]] = {
             "restore": lambda: restore(store, reconciler),
             "check": lambda: plans_of(KIND, store.present() + store.absent(), reconciler),
@@ -138,6 +156,18 @@ def _work(
         outbox=kept,
     )
     add_apply_task(app, TASK, lambda: work)
+    if isinstance(reconciler, NetworkReconciler):
+        panel = Work(
+            config=config,
+            kind=PANEL,
+            spec_type=PanelSpec,
+            store=panel_store(config.paths),
+            apply=reconciler.apply_panel,
+            check=reconciler.check_panel,
+            send=post,
+            outbox=kept,
+        )
+        add_apply_task(app, PANEL_TASK, lambda: panel)
     add_mend_task(app, config, kept)
     give_pulse(app, "net", post, kept)
     keep_hearing(app)

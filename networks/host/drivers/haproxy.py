@@ -41,9 +41,9 @@ from networks.host.proxy import (
     certificate_of,
     certificates_of,
     configuration,
-    sealed,
+    sealed_of,
 )
-from networks.host.spec import NetworkSpec
+from networks.host.spec import HostNameSpec
 
 _USER = "haproxy"
 _SOCKET = "admin.sock"
@@ -118,13 +118,13 @@ class HaProxy:
         for name, text in op.files:
             write_durably(self._folder / name, certificates.opened(self._key, text))
 
-    def unusable(self, spec: NetworkSpec) -> dict[str, str]:
-        """The names whose certificates the proxy would not take, with the reason."""
+    def unusable(self, owner: str, names: Iterable[HostNameSpec]) -> dict[str, str]:
+        """The names of `owner` whose certificates the proxy would not take, with the reason."""
         found: dict[str, str] = {}
-        known = set(self._stored(spec.bridge))
-        by_file = {file: text for file, text in sealed(spec).items() if file not in known}
-        for name in spec.host_names:
-            text = by_file.get(certificate_of(spec.bridge, name).pem)
+        known, each = set(self._stored(owner)), tuple(names)
+        by_file = {f: text for f, text in sealed_of(owner, each).items() if f not in known}
+        for name in each:
+            text = by_file.get(certificate_of(owner, name).pem)
             if text is not None and (problem := certificates.problem(self._key, text)):
                 found[name.id] = problem
         return found
@@ -202,7 +202,8 @@ class HaProxy:
         """What each name has carried, by its number. The stamp is the process that counted;
         connections of one that was replaced are counted no further."""
         pid = self.pid()
-        return {} if pid is None else dict(_counted(pid, self._ask("show table names")))
+        counted = {} if pid is None else dict(_counted(pid, self._ask("show table names")))
+        return {number: each for number, each in counted.items() if number}
 
     def _written(self) -> dict[str, frozenset[Route]]:
         """What the files of all networks say; a file that did not change is not read again."""
