@@ -12,5 +12,7 @@ pages = get_asgi_application()
 
 # Consumers import models, so Django is set up before them.
 from kvmweb.jobs import sockets  # noqa: E402
+from networks.panel import answering_to_its_names  # noqa: E402
 
-application = ProtocolTypeRouter({"http": pages, "websocket": sockets.application})
+routes = ProtocolTypeRouter({"http": pages, "websocket": sockets.application})
+application = answering_to_its_names(routes)

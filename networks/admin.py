@@ -21,6 +21,7 @@ from networks.models import (
     Lease,
     Network,
     NetworkUsage,
+    PanelName,
     Peering,
     PoolAddress,
     PortClaim,
@@ -152,10 +153,27 @@ class HostNameAdmin(StateColumn, OperatorAdmin):
 @admin.register(Certificate)
 class CertificateAdmin(OperatorAdmin):
     hidden = ("concealed_key",)
-    list_display = ("host_name", "names", "issuer", "not_before", "not_after", "given_at")
-    list_select_related = ("host_name__reservation",)
+    list_display = (
+        "names",
+        "host_name",
+        "panel_name",
+        "issuer",
+        "not_before",
+        "not_after",
+        "given_at",
+    )
+    list_select_related = ("host_name__reservation", "panel_name")
     list_filter = ("host_name__network__host", "not_after")
-    search_fields = ("host_name__name", "issuer", "fingerprint")
+    search_fields = ("host_name__name", "panel_name__name", "issuer", "fingerprint")
+
+
+@admin.register(PanelName)
+class PanelNameAdmin(StateColumn, OperatorAdmin):
+    page = "panel"
+    list_display = ("name", "public_address", "address", "port", "state_label")
+    list_select_related = ("public_address__host", "job")
+    list_filter = ("public_address", "present")
+    search_fields = ("uuid", "name")
 
 
 @admin.register(HostNameUsage)

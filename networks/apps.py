@@ -6,6 +6,8 @@ class NetworksConfig(AppConfig):
 
     def ready(self) -> None:
         from kvmweb.jobs.subjects import register
+        from networks import panel
         from networks.spec_from_rows import KIND
 
         register(KIND)
+        register(panel.KIND)

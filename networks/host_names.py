@@ -9,7 +9,7 @@ from kvmweb.core.errors import Conflict, Invalid
 from kvmweb.hosts.facts import listening_ports
 from kvmweb.hosts.models import PublicAddress
 from networks.host.proxy import PORTS, is_name
-from networks.models import Forward, HostName, Network, PortClaim
+from networks.models import Forward, Network, PortClaim
 
 
 def parse_name(text: str) -> str:
@@ -36,15 +36,22 @@ def _ascii_form(name: str) -> str:
     return f"Write it in its ASCII form, {ascii_form}" if is_name(ascii_form) else ""
 
 
-def refuse_taken(public: PublicAddress, name: str, network: Network) -> None:
+def refuse_taken(public: PublicAddress, name: str, network: Network | None) -> None:
     """Raise if another has this name there, or a wildcard that it belongs to. Call it with the
-    address's row locked. Another project is never named.
+    address's row locked. Another project is never named. Without a network it is for the panel,
+    whose name is in no project.
     """
     held = public.host_names.filter(name=name).exists()
-    others = public.host_names.exclude(network__project=network.project_id)
+    held = held or public.panel_names.filter(name=name).exists()
+    others = public.host_names.all()
+    if network is not None:
+        others = others.exclude(network__project=network.project_id)
     parent = name.partition(".")[2]
     if name.startswith("*."):
-        below = others.filter(name__endswith=f".{parent}").values_list("name", flat=True)
+        below = [
+            *others.filter(name__endswith=f".{parent}").values_list("name", flat=True),
+            *public.panel_names.values_list("name", flat=True),
+        ]
         held = held or any(other.partition(".")[2] == parent for other in below)
     else:
         held = held or others.filter(name=f"*.{parent}").exists()
@@ -62,7 +69,7 @@ def refuse_no_ports(public: PublicAddress) -> None:
             field="public_address",
             remedy="Choose an IPv4 address, or open a forward on this one.",
         )
-    if HostName.objects.filter(public_address=public).exists():
+    if _is_shared(public):
         return
     claims = PortClaim.objects.filter(public_address=public)
     if claims.filter(protocol=Forward.Protocol.ALL).exists():
@@ -90,7 +97,12 @@ def refuse_no_ports(public: PublicAddress) -> None:
         )
 
 
+def _is_shared(public: PublicAddress) -> bool:
+    """Whether its ports 80 and 443 belong to names."""
+    return public.host_names.exists() or public.panel_names.exists()
+
+
 def shared_port(public: PublicAddress, protocols: list[str], first: int, last: int) -> int:
     """The first of these ports that belongs to the host names of the address; 0 when none does."""
     wanted = [port for port in PORTS if first <= port <= last and "tcp" in protocols]
-    return wanted[0] if wanted and public.host_names.exists() else 0
+    return wanted[0] if wanted and _is_shared(public) else 0

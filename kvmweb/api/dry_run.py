@@ -28,7 +28,7 @@ class PlannedShown(Shown):
 
 
 class PlanShown(Shown):
-    kind = serializers.CharField(help_text="Of what: network or vm.")
+    kind = serializers.CharField(help_text="Of what: network, vm or panel.")
     name = serializers.CharField()
     steps = PlannedShown(many=True, source="plan.steps", help_text="Empty: nothing would change.")
     guests = serializers.ListField(

@@ -19,6 +19,7 @@ from networks.api import (
     HostNames,
     Hosts,
     Networks,
+    PanelNames,
     Peerings,
     Remedies,
     Reservations,
@@ -34,6 +35,7 @@ router.register("peerings", Peerings, "peering")
 router.register("reservations", Reservations, "reservation")
 router.register("forwards", BulkForwards, "forward")
 router.register("host-names", HostNames, "host-name")
+router.register("panel-names", PanelNames, "panel-name")
 router.register("drifts", Drifts, "drift")
 router.register("rule-sets", RuleSets, "rule-set")
 router.register("address-sets", AddressSets, "address-set")

@@ -34,7 +34,9 @@ def host(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def _context(request: HttpRequest, found: Host) -> dict[str, Any]:
     given = found.vms.filter(present=True).aggregate(cpus=Sum("vcpus"), memory=Sum("memory_mib"))
     return {
-        "addresses": found.public_addresses.annotate(open=Count("claims")),
+        "addresses": found.public_addresses.annotate(open=Count("claims")).prefetch_related(
+            "panel_names__job"
+        ),
         "networks": found.networks.for_display(),
         "remedies": found.remedies.select_related("asked_by")[:5],
         "drifts": found.drifts.for_display()[:20],

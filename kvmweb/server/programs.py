@@ -40,6 +40,7 @@ def environment(places: Places, *, listen: str, port: int) -> dict[str, str]:
         "KVMWEB_SECRET_KEY_FILE": str(places.secret_key),
         "KVMWEB_ALLOWED_HOSTS": ",".join(_names(listen)),
         "KVMWEB_PANEL_PORT": str(port),
+        "KVMWEB_PANEL_ADDRESS": _reached_at(listen),
     }
     lines = [f"{name}={shlex.quote(value)}" for name, value in found.items()]
     write_secret(places.environment, "\n".join(lines))
@@ -54,6 +55,12 @@ def _names(listen: str) -> list[str]:
     else:
         names.append(f"[{listen}]" if ":" in listen else listen)
     return list(dict.fromkeys(names))
+
+
+def _reached_at(listen: str) -> str:
+    """Where the proxy of this machine reaches the panel: by IPv4."""
+    address = local_address(listen)
+    return "127.0.0.1" if ":" in address else address
 
 
 def local_address(listen: str) -> str:

@@ -12,6 +12,7 @@ import sys
 import uvicorn
 
 from kvmweb.asgi import application
+from kvmweb.settings import env
 
 
 def main(address: str, port: int) -> None:
@@ -30,8 +31,16 @@ def main(address: str, port: int) -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        forwarded_allow_ips=trusted_proxies(address),
         timeout_graceful_shutdown=3,
     )
+
+
+def trusted_proxies(address: str) -> list[str]:
+    """Who may tell of a request's client and scheme by X-Forwarded-For and -Proto: what runs on the
+    panel's own machine, and what KVMWEB_PROXIES names."""
+    own = [] if address in ("0.0.0.0", "::") else [address]  # noqa: S104  compared with
+    return ["127.0.0.1", "::1", *own, *env.words("PROXIES")]
 
 
 if __name__ == "__main__":

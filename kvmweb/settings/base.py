@@ -46,6 +46,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "kvmweb.ui.middleware.secure_cookies",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -181,6 +182,8 @@ KVMWEB_HOST_SILENCE = env.integer("HOST_SILENCE", 45)
 KVMWEB_EPOCH = env.integer("EPOCH", 1)
 # The port of the panel itself; no forward may take it.
 KVMWEB_PANEL_PORT = env.integer("PANEL_PORT", 8000)
+# Where hosts find the panel that serve it by a name, unless an operator says otherwise.
+KVMWEB_PANEL_ADDRESS = env.text("PANEL_ADDRESS", "127.0.0.1")
 
 LOGGING = {
     "version": 1,

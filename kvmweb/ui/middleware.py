@@ -15,6 +15,19 @@ NOTE = "ui/_refused.html"
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
+def secure_cookies(get_response: GetResponse) -> GetResponse:
+    """What was set over TLS is sent over TLS alone, although the panel has an address without."""
+
+    def answered(request: HttpRequest) -> HttpResponse:
+        answer = get_response(request)
+        if request.is_secure():
+            for cookie in answer.cookies.values():
+                cookie["secure"] = True
+        return answer
+
+    return answered
+
+
 def refusals(get_response: GetResponse) -> GetResponse:
     return Refusals(get_response)
 

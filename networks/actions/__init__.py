@@ -37,6 +37,7 @@ from networks.actions.networks import (
     proposed_subnet,
     repair_network,
 )
+from networks.actions.panel import add_panel_name, change_panel_name, delete_panel_name
 from networks.actions.peering import accept_peering, ask_peering, end_peering
 from networks.actions.remedies import apply_remedy
 from networks.actions.reservations import (
@@ -54,6 +55,7 @@ __all__ = [
     "add_forward",
     "add_forwards",
     "add_host_name",
+    "add_panel_name",
     "add_reservation",
     "apply_remedy",
     "apply_to_network",
@@ -63,6 +65,7 @@ __all__ = [
     "change_forward",
     "change_host_name",
     "change_network",
+    "change_panel_name",
     "change_reservation",
     "change_rule_set",
     "check_network",
@@ -73,6 +76,7 @@ __all__ = [
     "delete_forward",
     "delete_host_name",
     "delete_network",
+    "delete_panel_name",
     "delete_reservation",
     "delete_rule_set",
     "end_peering",

@@ -13,6 +13,7 @@ from kvmweb.core.errors import Conflict, Invalid
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
 from networks import certificates, host_names
+from networks.actions.certificates import store_certificate
 from networks.actions.forwards import lock_public_address
 from networks.actions.lookup import locked, named, still_present
 from networks.models import Certificate, HostName, Network, Reservation
@@ -198,12 +199,7 @@ def _keep(found: HostName, given: certificates.Given | None) -> None:
     if found.tls != HostName.Tls.TERMINATE:
         Certificate.objects.filter(host_name=found).delete()
     elif given is not None:
-        values = {each: getattr(given, each) for each in _KEPT}
-        values["concealed_key"] = certificates.kept(given.key)
-        Certificate.objects.update_or_create(host_name=found, defaults=values)
-
-
-_KEPT = ("chain", "fingerprint", "names", "issuer", "not_before", "not_after")
+        store_certificate(found, given)
 
 
 def _parse_port(port: int | None, field: str) -> int | None:

@@ -4,7 +4,9 @@ from networks.api.bulk import BulkForwards
 from networks.api.drift import Drifts, Hosts, Remedies
 from networks.api.firewall import AddressSets, RuleSets
 from networks.api.history import Holdings
+from networks.api.host_names import HostNames
 from networks.api.networks import Networks
+from networks.api.panel import PanelNames
 from networks.api.peering import Peerings
 from networks.api.reservations import Reservations
 
@@ -13,15 +15,12 @@ __all__ = [
     "BulkForwards",
     "Drifts",
     "Holdings",
+    "HostNames",
     "Hosts",
     "Networks",
+    "PanelNames",
     "Peerings",
     "Remedies",
     "Reservations",
     "RuleSets",
 ]
-__all__ = ["BulkForwards", "Drifts", "Hosts", "Networks", "Reservations"]
-__all__ = ["BulkForwards", "Networks", "Peerings", "Reservations"]
-from networks.api.host_names import HostNames
-
-__all__ = ["BulkForwards", "Drifts", "HostNames", "Hosts", "Networks", "Reservations"]

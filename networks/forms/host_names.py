@@ -47,6 +47,16 @@ class PemFile(forms.FileField):
         return str(sent.read().decode(errors="replace"))
 
 
+def pem_data(data: dict[str, Any]) -> dict[str, Any]:
+    """A form's data with the texts of files in place of what was pasted, without empty ones."""
+    for name in ("certificate", "private_key"):
+        text = data.pop(f"{name}_file", "") or data.pop(name, "")
+        data.pop(name, "")
+        if text:
+            data[name] = text
+    return data
+
+
 class ServingForm(ActionForm):
     """On which ports of the VM a name is served."""
 
@@ -103,11 +113,8 @@ class ServingForm(ActionForm):
 
     def clean(self) -> dict[str, Any]:
         """What nobody sent is not changed; a file stands for its text."""
-        data = self.cleaned_data
-        for name in ("certificate", "private_key"):
-            data[name] = data.pop(f"{name}_file", "") or data.get(name, "")
-        unsent = ("reservation", "certificate", "private_key")
-        return {name: value for name, value in data.items() if value or name not in unsent}
+        data = pem_data(self.cleaned_data)
+        return {name: value for name, value in data.items() if (name, value) != ("reservation", "")}
 
 
 class HostNameForm(ServingForm):

@@ -7,7 +7,6 @@ owner of lines. TLS ends at the host, and requests go on to the panel's web serv
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from kvmweb.core.errors import HostError, KvmwebError, NotConverged
 from kvmweb.host.progress import Outcome, Report, Step, silent
@@ -24,27 +23,9 @@ from networks.host.proxy import (
     sealed_of,
 )
 from networks.host.proxy_preflight import check_names, names_in_the_way
-from networks.host.spec import HostNameSpec
+from networks.host.spec import HostNameSpec, PanelSpec
 
 _ROUNDS = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PanelSpec:
-    """`owner` marks its lines; `address` and `port` are where the panel listens, as seen from the
-    host reaches it. `certificate` names what `sealed_pem` has, as in `HostNameSpec`."""
-
-    subject: str
-    epoch: int
-    generation: int
-    present: bool
-    owner: str
-    name: str
-    public_address: str
-    address: str
-    port: int
-    certificate: str
-    sealed_pem: str = field(default="", repr=False)
 
 
 def names_of(spec: PanelSpec) -> tuple[HostNameSpec, ...]:
@@ -105,6 +86,12 @@ class PanelNames:
         state = kernel.proxy.observe(spec.owner, {route.key for route in _routes(spec)})
         elements = frozenset(e for e in tables.of("", spec.owner) if e.name == PROXIED)
         return panel_plan(spec, state, elements if tables.skeleton else None)
+
+    def preview(self, kernel: HostKernel, spec: PanelSpec) -> list[Op]:
+        """The same, or the reason why it could not be."""
+        if spec.present:
+            _refuse(kernel, spec)
+        return self.check(kernel, spec)
 
     def apply(self, kernel: HostKernel, spec: PanelSpec, report: Report) -> Outcome:
         """Bring the host to `spec`. Expected failures are told by the outcome."""

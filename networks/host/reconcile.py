@@ -29,11 +29,11 @@ from networks.host.elements import DOORS, Element
 from networks.host.kernel import HostKernel
 from networks.host.ops import ChangeElements, LoadSkeleton, Op
 from networks.host.owner import Owner
-from networks.host.panel import PanelNames, PanelSpec
+from networks.host.panel import PanelNames
 from networks.host.plan import gateway, gateway6, on_host, plan
 from networks.host.preflight import Refusal
 from networks.host.proxy_preflight import check_names, names_in_the_way
-from networks.host.spec import NetworkSpec
+from networks.host.spec import NetworkSpec, PanelSpec
 from networks.host.state import NetworkState
 
 log = logging.getLogger(__name__)
@@ -104,6 +104,10 @@ class NetworkReconciler:
     def check_panel(self, spec: PanelSpec) -> list[Op]:
         """What `apply_panel` would do; nothing is changed."""
         return self._owner.run(lambda: self._panel.check(self._kernel(), spec))
+
+    def preview_panel(self, spec: PanelSpec) -> list[Op]:
+        """What `apply_panel` would do. Raises `HostError` where the host could not."""
+        return self._owner.run(lambda: self._panel.preview(self._kernel(), spec))
 
     def preview(self, spec: NetworkSpec) -> tuple[tuple[Op, ...], Refusals]:
         """What `apply` would do and what it would leave out; nothing is changed. Raises

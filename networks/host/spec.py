@@ -118,6 +118,24 @@ class HostNameSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PanelSpec:
+    """`owner` marks its lines; `address` and `port` are where the panel listens, as seen from the
+    host reaches it. `certificate` names what `sealed_pem` has, as in `HostNameSpec`."""
+
+    subject: str
+    epoch: int
+    generation: int
+    present: bool
+    owner: str
+    name: str
+    public_address: str
+    address: str
+    port: int
+    certificate: str
+    sealed_pem: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PeerSpec:
     """Another network of the same host that this one lets in, and may go to if it is let in."""
 

@@ -28,9 +28,8 @@ from kvmweb.host.work import Reconciler, Work, add_apply_task
 from networks.host.drift import DriftNews
 from networks.host.flows import Scope, ended
 from networks.host.mend import add_mend_task
-from networks.host.panel import PanelSpec
 from networks.host.reconcile import NetworkReconciler
-from networks.host.spec import NetworkSpec
+from networks.host.spec import NetworkSpec, PanelSpec
 from networks.host.watch import Watcher
 
 log = logging.getLogger(__name__)

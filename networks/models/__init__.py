@@ -14,6 +14,7 @@ from networks.models.host_names import (
 from networks.models.ipv6 import Ipv6
 from networks.models.leases import Lease, LeaseQuerySet
 from networks.models.networks import Network, NetworkQuerySet
+from networks.models.panel import PanelName, PanelNameQuerySet
 from networks.models.parts import (
     WARNED_BEFORE,
     Forward,
@@ -50,6 +51,8 @@ __all__ = [
     "Network",
     "NetworkQuerySet",
     "NetworkUsage",
+    "PanelName",
+    "PanelNameQuerySet",
     "Part",
     "Peering",
     "PeeringQuerySet",

@@ -7,9 +7,11 @@ from typing import Self
 from uuid import uuid4
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from kvmweb.hosts.models import PORT_RANGE, PublicAddress
+from networks.models.panel import PanelName
 from networks.models.parts import Part, PartQuerySet, Reservation, network_for_display
 
 RENEWED_BEFORE = timedelta(days=21)
@@ -88,13 +90,18 @@ class HostName(Part):
 
 
 class Certificate(models.Model):
-    """The certificates of a name and their key. The key is encrypted (`networks.certificates`) and
-    leaves the database for the name's host alone; no page, answer or list shows it.
+    """The certificates of a host name, or of a name of the panel, and their key.
+
+    The key is encrypted (`networks.certificates`) and leaves the database for the name's host
+    alone; no page, answer or list shows it.
     """
 
     uuid = models.UUIDField(default=uuid4, unique=True, editable=False)
     host_name = models.OneToOneField(
-        HostName, on_delete=models.CASCADE, related_name="certificate", editable=False
+        HostName, null=True, on_delete=models.CASCADE, related_name="certificate", editable=False
+    )
+    panel_name = models.OneToOneField(
+        PanelName, null=True, on_delete=models.CASCADE, related_name="certificate", editable=False
     )
     chain = models.TextField("certificates (PEM)", editable=False)
     concealed_key = models.TextField(editable=False)
@@ -107,6 +114,12 @@ class Certificate(models.Model):
 
     class Meta:
         ordering = ["not_after", "pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(host_name__isnull=True) ^ Q(panel_name__isnull=True),
+                name="certificate_of_one",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{', '.join(self.names)} until {self.not_after:%Y-%m-%d}"

@@ -266,7 +266,7 @@ class TestAsked:
             ).status_code
             == 302
         )
-        assert Certificate.objects.get().host_name.tls_port == 8080
+        assert HostName.objects.get().tls_port == 8080
 
     @pytest.mark.usefixtures("secure")
     def test_the_overview_warns_in_time(self, alice: User, client: Client) -> None:

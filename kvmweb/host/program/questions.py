@@ -19,8 +19,8 @@ from networks.host.case import explain
 from networks.host.explain.steps import Case, Step
 from networks.host.facts import Looker
 from networks.host.flows import Listing, Scope, listed
-from networks.host.preview import PlannedStep, Preview, network_preview
-from networks.host.spec import NetworkSpec
+from networks.host.preview import PlannedStep, Preview, detail, network_preview
+from networks.host.spec import NetworkSpec, PanelSpec
 from networks.host.tasks import END_FLOWS, socket_file, spec_store
 from vms.host.drivers.domains import Domains
 from vms.host.observe import Observer
@@ -39,6 +39,7 @@ def answers(config: HostConfig) -> Answers:
         "hello": lambda _: {"name": config.name, "at": time.time()},
         "explain": lambda body: explained(config, _as(Case, body)),
         "plan network": lambda body: _plan_network(config, _as(NetworkSpec, body)),
+        "plan panel": lambda body: _plan_panel(config, _as(PanelSpec, body)),
         "plan vm": lambda body: _plan_vm(config, _as(VmSpec, body)),
         "flows": lambda body: _flows(config, _as(Scope, body)),
         "end_flows": lambda body: _end_flows(config, _as(Scope, body)),
@@ -79,6 +80,13 @@ def _plan_network(config: HostConfig, spec: NetworkSpec) -> Preview:
     before = spec_store(config.paths).get(spec.subject)
     reasons = {of: refusal.reason for of, refusal in refused.items()}
     return network_preview(before, spec, ops, reasons)
+
+
+def _plan_panel(config: HostConfig, spec: PanelSpec) -> Preview:
+    with closing(network_reconciler(config)) as reconciler:
+        ops = reconciler.preview_panel(spec)
+    steps = tuple(PlannedStep(sentence=op.sentence, detail=detail(op)) for op in ops)
+    return Preview(steps=steps)
 
 
 def _plan_vm(config: HostConfig, spec: VmSpec) -> Preview:

@@ -28,12 +28,14 @@ from networks.models import (
     Forward,
     HostName,
     Network,
+    PanelName,
     Peering,
     Remedy,
     Reservation,
     RuleSet,
 )
 from tests.kvmweb.api.conftest import Program
+from tests.panel import MADE, NAME, panel_name
 from vms.models import Image, Vm
 
 pytestmark = pytest.mark.db
@@ -72,6 +74,8 @@ class World:
     host_name: HostName
 
     def uuid(self, kind: str) -> str:
+        if kind == "panel-name":
+            return str((PanelName.objects.first() or panel_name(self.users["olga"])).uuid)
         subject = {
             "host": self.host,
             "public-address": self.public,
@@ -173,6 +177,19 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "get address-set-detail": (READ, nothing),
     "patch address-set-detail": ((200, 403, 404, 200, 401), lambda _: {"networks": []}),
     "delete address-set-detail": ((204, 403, 404, 204, 401), nothing),
+    "get panel-name-list": (EVERYBODY, nothing),
+    "post panel-name-list": (
+        (404, 404, 404, 202, 401),
+        lambda w: {
+            "public_address": w.uuid("public-address"),
+            "name": NAME,
+            "certificate": MADE.certificate,
+            "private_key": MADE.private_key,
+        },
+    ),
+    "get panel-name-detail": (OPERATORS, nothing),
+    "patch panel-name-detail": ((404, 404, 404, 202, 401), lambda _: {"port": 8001}),
+    "delete panel-name-detail": ((404, 404, 404, 202, 401), nothing),
     "get host-name-list": (EVERYBODY, nothing),
     "post host-name-list": (ADD, lambda w: {"vm": w.uuid("vm"), "name": "b.example.org"}),
     "get host-name-detail": (READ, nothing),

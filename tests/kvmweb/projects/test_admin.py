@@ -37,6 +37,7 @@ from networks.models import (
     Lease,
     Network,
     NetworkUsage,
+    PanelName,
     Peering,
     PoolAddress,
     PortClaim,
@@ -61,6 +62,7 @@ OURS: list[type[Model]] = [
     HostName,
     HostNameUsage,
     Certificate,
+    PanelName,
     NetworkUsage,
     Drift,
     Remedy,
@@ -114,6 +116,7 @@ def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
     HostNameUsage.objects.create(host_name=name, connections=1)
     now = timezone.now()
     Certificate.objects.create(host_name=name, not_before=now, not_after=now)
+    PanelName.objects.create(public_address=forward.public_address, name="panel.example.org")
     Drift.objects.create(host=network.host, network=network, at=timezone.now())
     office = create_address_set(Actor(alice), name="a", networks=["198.51.100.0/24"])
     create_rule_set(Actor(alice), name="ra", rules=[RuleText("any", address_set=str(office.uuid))])

@@ -25,6 +25,7 @@ from networks.models import (
     HostName,
     Network,
 )
+from tests.panel import panel_name
 from vms.models import Vm
 
 pytestmark = pytest.mark.db
@@ -152,6 +153,10 @@ DOORS = [
     Door("hosts", (404, 404, 404, 200)),
     Door("host", (404, 404, 404, 200), "host"),
     Door("host-remedy", (404, 404, 404, 302), "host", "post", {"finding": "firewall:x"}),
+    Door("panel-new", (404, 404, 404, 200), "host"),
+    Door("panel", (404, 404, 404, 200), "panel"),
+    Door("panel-delete", (404, 404, 404, 200), "panel"),
+    Door("panel-delete", (404, 404, 404, 302), "panel", "post"),
     Door("who-had-it", (404, 404, 404, 200)),
     Door("host-repairs", (404, 404, 404, 302), "host", "post", {"repairs": "0"}),
 ]
@@ -179,7 +184,13 @@ def test_every_page_is_listed() -> None:
 
 @pytest.fixture
 def uuids(
-    vm: Vm, network: Network, forward: Forward, host_name: HostName, host: Host, alice: User
+    vm: Vm,
+    network: Network,
+    forward: Forward,
+    host_name: HostName,
+    host: Host,
+    alice: User,
+    olga: User,
 ) -> dict[str, str]:
     token, _ = create_token(Actor(alice), name="script")
     office = create_address_set(Actor(alice), name="office", networks=["198.51.100.0/24"])
@@ -197,6 +208,7 @@ def uuids(
         "host_name": host_name,
         "reservation": forward.reservation,
         "host": host,
+        "panel": panel_name(olga),
         "job": vm.job,
         "token": token,
         "peering": ask_peering(Actor(alice), network=network.uuid, peer=lab.uuid),

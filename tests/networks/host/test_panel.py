@@ -12,8 +12,8 @@ import pytest
 from kvmweb.core.secret import conceal
 from kvmweb.host.progress import silent
 from networks.host.drivers.haproxy import HaProxy
-from networks.host.panel import PanelSpec
 from networks.host.proxy import SEALED_FOR
+from networks.host.spec import PanelSpec
 from networks.host.watch import Watcher
 from tests.netns import eventually
 from tests.networks.host.lab import KEY, OUTSIDE, PUBLIC, SECOND_PUBLIC, Lab, absent
@@ -48,6 +48,8 @@ def test_the_panel_is_served_before_and_after_all_networks(lab: Lab) -> None:
     file = fresh(lab, "panel", NAME)
     close = serve_http(lab.host, "the panel", 8000)
     with lab.reconciler() as reconciler:
+        said = [op.sentence for op in reconciler.preview_panel(panel(file))]
+        assert said[0] == "Stored 1 certificate"
         outcome = reconciler.apply_panel(panel(file), silent)
         assert outcome.ok, outcome.message
         assert reconciler.check_panel(panel(file)) == []
@@ -91,8 +93,10 @@ def test_it_comes_back_when_the_proxy_was_killed(lab: Lab) -> None:
             watcher = Watcher(reconciler, lambda _drift: None)
             watcher.start()
         try:
-            for pid in proxies(lab):
+            before = proxies(lab)
+            for pid in before:
                 os.kill(pid, signal.SIGKILL)
+            assert eventually(lambda: set(proxies(lab)) - set(before), 20)
             assert eventually(lambda: reconciler.check_panel(panel(file)) == [], 20)
             assert ask_https(lab.internet, PUBLIC, NAME, client_context(file))[0] == 200
         finally:
