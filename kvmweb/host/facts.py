@@ -20,12 +20,16 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hypervisor:
-    """What libvirt says of itself; None while it does not answer. Versions as in "9.0.0"."""
+    """What libvirt says of itself; None while it does not answer. Versions as in "9.0.0".
+
+    `networks` are {name, subnet} of its own networks, those that do not run as well.
+    """
 
     libvirt_version: str | None = None
     qemu_version: str | None = None
     accelerator: Accelerator | None = None
     accelerator_reason: str = ""
+    networks: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,7 @@ class HostFacts:
     accelerator_reason: str
     libvirt_version: str | None
     qemu_version: str | None
+    libvirt_networks: tuple[dict[str, str], ...]
     addresses: tuple[dict[str, object], ...]
     routes: tuple[str, ...]
     listeners: tuple[dict[str, object], ...]
@@ -88,6 +93,7 @@ def gather(config: HostConfig, hypervisor: Hypervisor, surroundings: Surrounding
         accelerator_reason=hypervisor.accelerator_reason,
         libvirt_version=hypervisor.libvirt_version,
         qemu_version=hypervisor.qemu_version,
+        libvirt_networks=hypervisor.networks,
         addresses=surroundings.addresses,
         routes=surroundings.routes,
         listeners=surroundings.listeners,

@@ -46,6 +46,16 @@ def taken_networks(host: Host) -> Iterable[tuple[IPv4Network, str]]:
         network = ip_network(f"{entry['address']}/{entry['prefix']}", strict=False)
         if isinstance(network, IPv4Network):
             yield network, f"the host's address {entry['address']}/{entry['prefix']}"
+    for network, words in _libvirt_networks(host):
+        if isinstance(network, IPv4Network):
+            yield network, words
+
+
+def _libvirt_networks(host: Host) -> Iterable[tuple[IPv4Network | IPv6Network, str]]:
+    """Networks of libvirt itself; one that does not run now may be started at any time."""
+    for entry in host.facts.get("libvirt_networks", ()):
+        words = f"network “{entry['name']}” of libvirt on the host ({entry['subnet']})"
+        yield ip_network(entry["subnet"]), words
 
 
 def public_networks(host: Host) -> Iterable[tuple[IPv4Network, str]]:
@@ -84,6 +94,7 @@ def taken_networks6(
         network = ip_network(f"{entry['address']}/{entry['prefix']}", strict=False)
         if isinstance(network, IPv6Network):
             found.append((network, f"the host's address {entry['address']}/{entry['prefix']}"))
+    found += [each for each in _libvirt_networks(host) if isinstance(each[0], IPv6Network)]  # type: ignore[misc]
     prefixes = list(inside)
     return [
         (network, words)

@@ -40,6 +40,11 @@ class _Finding(TypedDict):
     does: _Long
 
 
+class _LibvirtNetwork(TypedDict):
+    name: _Text
+    subnet: _Text
+
+
 class _Facts(TypedDict, total=False):
     """The fields of `kvmweb.host.facts.HostFacts` that are known here, all of them optional."""
 
@@ -53,6 +58,7 @@ class _Facts(TypedDict, total=False):
     accelerator_reason: Annotated[str, Meta(max_length=5000)]
     libvirt_version: _Text | None
     qemu_version: _Text | None
+    libvirt_networks: Annotated[list[_LibvirtNetwork], Meta(max_length=1000)]
     addresses: Annotated[list[_Address], Meta(max_length=10_000)]
     routes: Annotated[list[_Text], Meta(max_length=10_000)]
     listeners: Annotated[list[_Listener], Meta(max_length=70_000)]
@@ -71,6 +77,8 @@ def parse_facts(said: object) -> dict[str, Any]:
             ip_network(f"{address['address']}/{address['prefix']}", strict=False)
         for route in facts.get("routes", ()):
             ip_network(route, strict=False)
+        for network in facts.get("libvirt_networks", ()):
+            ip_network(network["subnet"])
         for listener in facts.get("listeners", ()):
             _refuse_no_address(listener["address"])
     except (msgspec.ValidationError, ValueError) as error:

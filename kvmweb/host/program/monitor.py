@@ -35,6 +35,7 @@ from networks.host.findings import Finding
 from networks.host.firewall_news import FirewallNews
 from networks.host.survey import found
 from networks.host.usage import ROUND, Usage
+from vms.host import foreign_networks
 from vms.host.drivers.domains import Domains
 from vms.host.events import follow
 from vms.host.observe import Observer, Seen
@@ -168,10 +169,12 @@ class Monitor:
 
     async def _look_at_libvirt(self) -> None:
         libvirt, qemu = await self._ask(self._domains.versions) or (None, None)
+        networks = await self._ask(lambda: foreign_networks.defined(self._domains))
         self._hypervisor = replace(
             self._hypervisor,
             libvirt_version=version_text(libvirt) if libvirt else None,
             qemu_version=version_text(qemu) if qemu else self._hypervisor.qemu_version,
+            networks=self._hypervisor.networks if networks is None else networks,
         )
 
     async def _ask(self, question: Callable[[], T]) -> T | None:

@@ -34,6 +34,16 @@ def test_default_routes_and_ipv6_take_no_subnet() -> None:
     assert [network for network, _ in facts.taken_networks(host)] == [IPv4Network("10.1.0.0/16")]
 
 
+def test_networks_of_libvirt_take_their_subnets_though_they_do_not_run() -> None:
+    entries = [{"name": "default", "subnet": each} for each in ("192.168.122.0/24", "fd12::/64")]
+    host = Host(facts={"libvirt_networks": entries})
+    ((network, words),) = facts.taken_networks(host)
+    assert network == IPv4Network("192.168.122.0/24")
+    assert words == "network “default” of libvirt on the host (192.168.122.0/24)"
+    ((network6, _),) = facts.taken_networks6(host)
+    assert str(network6) == "fd12::/64"
+
+
 def test_a_listener_counts_on_its_address_and_on_all() -> None:
     listeners = [
         {"protocol": "tcp", "address": "0.0.0.0", "port": 1},  # noqa: S104
