@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 
 from kvmweb.core.errors import Invalid
+from networks.limits import MOST_ALLOWED
 
-MOST_SOURCES = 64
 LARGEST_LIMIT = 1_000_000
 
 
 def parse_sources(texts: Iterable[str], version: int | None = 4) -> list[str]:
     """Addresses and networks of one family, or of both, as networks in CIDR notation, each once."""
     found = dict.fromkeys(_parse_source(text.strip(), version) for text in texts if text.strip())
-    if len(found) > MOST_SOURCES:
+    if len(found) > MOST_ALLOWED:
         raise Invalid(
-            f"A forward has at most {MOST_SOURCES} allowed sources.",
+            f"A forward has at most {MOST_ALLOWED} allowed sources.",
             field="sources",
             remedy="Join neighbouring addresses into networks, such as 198.51.100.0/24.",
         )

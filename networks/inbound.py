@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import TypeAlias
 
 from kvmweb.core.errors import Invalid
+from networks.limits import MOST_SOURCES
 
 IpNetwork: TypeAlias = IPv4Network | IPv6Network
 
@@ -19,10 +20,6 @@ PROTOCOLS = ("tcp", "udp", "icmp", "any")
 WITH_PORTS = ("tcp", "udp")
 ALL_PORTS = (1, 65535)
 ANYONE = ("0.0.0.0/0", "::/0")
-MOST_RULES = 100
-MOST_SOURCES = 256
-MOST_OPENINGS = 1000
-"""For one guest; an opening is a rule for one source."""
 _PORTS = re.compile(r"([0-9]{1,5})(?:\s*[-–:]\s*([0-9]{1,5}))?")
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from kvmweb.core.errors import Conflict, Invalid
-from networks.subnets import Taken
+from networks.inbound import IpNetwork
 
+Place = tuple[IpNetwork, str]
 MOST_SERVERS = 4
 _LONGEST_DOMAIN = 190
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -52,7 +53,7 @@ def _parse_server(text: str) -> IPv4Address | IPv6Address:
     return mapped or address
 
 
-def refuse_foreign(servers: Iterable[str], taken: Iterable[Taken]) -> None:
+def refuse_foreign(servers: Iterable[str], taken: Iterable[Place]) -> None:
     """Raise Conflict for a server in what is another's: the host would ask it in its own name."""
     others = list(taken)
     for server in servers:
@@ -60,7 +61,7 @@ def refuse_foreign(servers: Iterable[str], taken: Iterable[Taken]) -> None:
         for subnet, words in others:
             if address in subnet:
                 raise Conflict(
-                    f"{server} is in {words}, which this network cannot reach.",
+                    f"{server} is {words}, which is no name server for its guests.",
                     field="dns_servers",
                     code="server_unreachable",
                 )

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from kvmweb.core.errors import Invalid
+from networks.limits import MOST_WAYS_OUT
 
 FIELD = "egress_rules"
-MOST_RULES = 64
 _PROTOCOLS = ("any", "tcp", "udp", "icmp")
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _REMEDY = "For example: tcp 443 to 198.51.100.0/24 as “198.51.100.0/24 tcp 443”."
@@ -40,8 +40,8 @@ class Rule:
 def read_rules(rows: Iterable[Mapping[str, str]]) -> tuple[Rule, ...]:
     """Rules as a program sends them, each once; Invalid names what is wrong with which."""
     listed = list(rows)
-    if len(listed) > MOST_RULES:
-        raise Invalid(f"A network lists {MOST_RULES} places at most.", field=FIELD)
+    if len(listed) > MOST_WAYS_OUT:
+        raise Invalid(f"A network lists {MOST_WAYS_OUT} places at most.", field=FIELD)
     rules = [_rule(row["cidr"], row.get("protocol", "any"), row.get("ports", "")) for row in listed]
     return tuple(dict.fromkeys(rules))
 

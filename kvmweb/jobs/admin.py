@@ -19,7 +19,14 @@ class JobEventInline(OperatorInline):
 class JobAdmin(OperatorAdmin):
     hidden = ("payload",)
     page = "job"
-    buttons = (Button("retry", "Retry", lambda actor, job: retry_job(actor, job.uuid)),)
+    buttons = (
+        Button(
+            "retry",
+            "Retry",
+            lambda actor, job: retry_job(actor, job.uuid),
+            is_useful=lambda job: job.has_failed,
+        ),
+    )
     list_display = ("title", "status", "project", "host_name", "attempt", "created_at", "code")
     list_select_related = ("project",)
     list_filter = ("status", "kind", "host_name", "created_at")

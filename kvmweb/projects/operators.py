@@ -35,11 +35,13 @@ def actor_of(request: HttpRequest) -> Actor:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """Something to ask for about an object: on its page, and in its list for many at once."""
+    """Something to ask for about an object: on its page, where it is of any use to it, and in its
+    list for many at once."""
 
     name: str
     label: str
     ask: Callable[[Actor, Any], object]
+    is_useful: Callable[[Any], bool] = lambda _: True
 
 
 class OperatorsOnly:
@@ -122,7 +124,8 @@ class OperatorAdmin(OperatorsOnly, _ModelAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         obj = kwargs.get("obj")
-        context["buttons"] = self.buttons if obj is not None else ()
+        useful = [each for each in self.buttons if obj is not None and each.is_useful(obj)]
+        context["buttons"] = useful
         context["page"] = self.page_of(obj) if obj is not None else ""
         return super().render_change_form(request, context, *args, **kwargs)
 

@@ -17,14 +17,8 @@ from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit, project_for
 from kvmweb.projects.models import Project
 from networks.actions.lookup import locked, named, still_present
-from networks.inbound import (
-    MOST_OPENINGS,
-    MOST_RULES,
-    PROTOCOLS,
-    RuleText,
-    parse_networks,
-    parse_ports,
-)
+from networks.inbound import PROTOCOLS, RuleText, parse_networks, parse_ports
+from networks.limits import MOST_OPENINGS, MOST_RULES
 from networks.models import AddressSet, Network, Reservation, Rule, RuleSet
 
 S = TypeVar("S", AddressSet, RuleSet)

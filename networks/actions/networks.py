@@ -133,9 +133,9 @@ def delete_network(actor: Actor, uuid: UUID | str) -> Network:
     """Remove a network that no VM uses, with its reservations and forwards."""
     with transaction.atomic():
         found = get_for(actor.user, Network, uuid, write=True)
-        parted = Peering.objects.of(found).filter(present=True).select_related("network", "peer")
-        ends = {found.pk, *(peering.other(found).pk for peering in parted)}
-        list(lock(Network.objects.all()).filter(pk__in=ends).order_by("pk"))
+        # All that could be its peers, so that none of them is missed that asks just now.
+        near = Network.objects.filter(project=found.project_id, host=found.host_id)
+        list(lock(near).order_by("pk"))
         network = locked(actor, uuid)
         if in_use := network.reservations.filter(present=True, nic__isnull=False).count():
             raise Conflict(
@@ -143,7 +143,8 @@ def delete_network(actor: Actor, uuid: UUID | str) -> Network:
                 code="network_in_use",
                 remedy="Delete those VMs first.",
             )
-        for peering in parted.all():
+        parted = Peering.objects.of(network).filter(present=True)
+        for peering in parted.select_related("network", "peer"):
             part(actor, peering)
         network.refresh_from_db()
         network.present = False

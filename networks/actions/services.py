@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import TypedDict, Unpack
 from uuid import UUID
 
@@ -59,17 +59,17 @@ def _set_names(network: Network, changes: Mapping[str, object]) -> None:
         network.dns_servers = servers
 
 
-def _others(network: Network) -> list[subnets.Taken]:
-    """Where a name server would not be one that guests of this network reach themselves."""
-    own = (IPv4Network(network.gateway), "the network's own gateway address")
-    rows = network.host.networks.exclude(pk=network.pk)
-    networks = [(each.subnet, "another network on this host") for each in rows]
-    addresses = [
-        (IPv4Network(entry["address"]), "the host itself")
-        for entry in network.host.facts.get("addresses", ())
-        if ":" not in entry["address"]
-    ]
-    return [own, *networks, *addresses]
+def _others(network: Network) -> Iterator[names.Place]:
+    """Where a name server, of either family, would not be one that guests of this network reach
+    themselves."""
+    yield IPv4Network(network.gateway), "the gateway of the network itself"
+    if network.ipv6_subnet:
+        yield IPv6Network(network.gateway6), "the gateway of the network itself"
+    for other in network.host.networks.exclude(pk=network.pk):
+        for subnet in filter(None, (other.ipv4_subnet, other.ipv6_subnet)):
+            yield ip_network(subnet), "in another network on this host"
+    for entry in network.host.facts.get("addresses", ()):
+        yield ip_network(entry["address"]), "an address of the host itself"
 
 
 def _set_range(network: Network, changes: Mapping[str, object]) -> None:

@@ -16,7 +16,8 @@ from kvmweb.api.once import once
 from kvmweb.api.schema import takes
 from kvmweb.api.views import Resource, actor_of
 from networks import actions
-from networks.inbound import MOST_RULES, MOST_SOURCES, RuleText
+from networks.inbound import RuleText
+from networks.limits import MOST_RULES, MOST_SOURCES
 from networks.models import AddressSet, Rule, RuleSet
 
 

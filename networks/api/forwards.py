@@ -21,12 +21,13 @@ from kvmweb.api.views import Resource, actor_of, user_of
 from kvmweb.core.access import get_for
 from kvmweb.core.errors import Invalid, NotFound
 from networks import actions, expiry
-from networks.admission import LARGEST_LIMIT, MOST_SOURCES
+from networks.admission import LARGEST_LIMIT
 from networks.api.flows import ended, ends_flows, listing, lists_flows
 from networks.api.parts import PartShown, target_of
 from networks.api.usage import ForwardUsageShown
 from networks.api.why import Trying, TryingPort, explains_forward, explains_port, query, shown
 from networks.flows import of_forward
+from networks.limits import MOST_ALLOWED
 from networks.models import Forward, ForwardQuerySet
 from networks.ports import LARGEST_PORT, warning_for
 from networks.usage import unused
@@ -79,7 +80,7 @@ class AdmissionOfForward(Body):
     sources = serializers.ListField(
         child=serializers.CharField(max_length=50),
         required=False,
-        max_length=MOST_SOURCES,
+        max_length=MOST_ALLOWED,
         help_text="IPv4 addresses and networks that may use it; none means anyone.",
     )
     max_connections = _limit("Connections open at the same time")

@@ -93,6 +93,14 @@ def test_a_server_in_anothers_network_is_refused_without_naming_it(
     create_network(actor, name="secret", ipv4_subnet="10.70.0.0/24")
     with refused(Conflict, "dns_servers", code="server_unreachable"):
         set_services(actor, network.uuid, dns_servers=["10.70.0.9"])
+    host = network.host
+    host.facts["addresses"] = [{"address": "2001:db8::5", "prefix": 64, "interface": "up0"}]
+    host.save(update_fields=["facts"])
+    Network.objects.exclude(pk=network.pk).update(ipv6="nat66", ipv6_subnet="fd00:0:0:7::/64")
+    Network.objects.filter(pk=network.pk).update(ipv6="nat66", ipv6_subnet="fd00:0:0:8::/64")
+    for six in ("fd00:0:0:7::9", "fd00:0:0:8::1", "2001:db8::5"):
+        with refused(Conflict, "dns_servers", code="server_unreachable"):
+            set_services(actor, network.uuid, dns_servers=[six])
     own = set_services(actor, network.uuid, dns_servers=["10.60.0.9"])
     assert own.dns_servers == ["10.60.0.9"]
 

@@ -25,6 +25,7 @@ TRY_SECONDS = 1.5
 LONGEST = 65535
 _MOST_TRIES = 4
 _MOST_PER_ASKER = 200
+_MOST_KNOWN = 1024
 
 
 class HostServers:
@@ -71,7 +72,7 @@ class Forwarder:
         self._selector = selector
         self._open: OrderedDict[int, Question] = OrderedDict()
         self._askers: dict[str, int] = {}
-        self._good: dict[tuple[str, ...], str] = {}
+        self._good: OrderedDict[tuple[str, ...], str] = OrderedDict()
 
     def ask(
         self,
@@ -108,8 +109,15 @@ class Forwarder:
                 self._next(question)
                 return
         else:
-            self._good[question.known] = question.server
+            self._remember(question)
         self._end(question, wire.numbered(message, question.query.number))
+
+    def _remember(self, question: Question) -> None:
+        """Who answered; of servers that nobody has asked for long that is forgotten."""
+        self._good[question.known] = question.server
+        self._good.move_to_end(question.known)
+        if len(self._good) > _MOST_KNOWN:
+            self._good.popitem(last=False)
 
     def timeout(self) -> float | None:
         """Seconds until the next question has waited long enough."""
@@ -157,6 +165,8 @@ class Forwarder:
     def _end(self, question: Question, message: bytes) -> None:
         self._close(question)
         self._askers[question.asker] -= 1
+        if not self._askers[question.asker]:
+            del self._askers[question.asker]
         question.reply(message)
 
     def _close(self, question: Question) -> None:
