@@ -48,7 +48,7 @@ class NetworkAdmin(StateColumn, OperatorAdmin):
     list_display = ("name", "project", "host", "ipv4_subnet", "mode", "state_label", "created_at")
     list_select_related = ("project", "host", "job")
     list_filter = ("mode", "host", "present")
-    search_fields = ("name", "uuid", "ipv4_subnet", "project__name")
+    search_fields = ("name", "uuid", "ipv4_subnet", "transit_subnet", "project__name")
 
 
 @admin.register(Peering)

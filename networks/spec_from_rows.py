@@ -45,6 +45,7 @@ def build_spec(network: Network) -> dict[str, Any]:
         bridge=network.bridge,
         bridge_mac=names.bridge_mac(network.pk),
         subnet=network.ipv4_subnet,
+        transit=network.transit_subnet,
         gateway=str(network.gateway),
         source_address=source.address if source else None,
         inbound=tuple(_inbound(network.rule_sets.with_rules())) if network.present else (),

@@ -78,6 +78,22 @@ def refuse_overlap(subnet: IPv4Network, taken: Iterable[Taken]) -> None:
             )
 
 
+def free_part(block: IPv4Network, prefix: int, taken: Iterable[Taken]) -> IPv4Network | None:
+    """The first part of `block` with this prefix that overlaps nothing taken; None without one."""
+    size = 1 << 32 - prefix
+    at, last = int(block.network_address), int(block.broadcast_address)
+    ends = (
+        (int(network.network_address), int(network.broadcast_address))
+        for network, _ in taken
+        if network.overlaps(block)
+    )
+    for first, end in sorted(ends):
+        if first >= at + size:
+            break
+        at = max(at, (end // size + 1) * size)
+    return IPv4Network((at, prefix)) if at + size - 1 <= last else None
+
+
 def propose(taken: Iterable[Taken]) -> IPv4Network:
     """The first /24 of PROPOSED_FROM that overlaps nothing taken."""
     free = set(range(_PROPOSED))

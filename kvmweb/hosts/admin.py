@@ -26,6 +26,7 @@ class HostAdmin(OperatorAdmin):
         "reserved_ports",
         "routed_subnets",
         "routed_prefixes6",
+        "transit_block",
     )
     hidden = ("key",)
     page = "host"

@@ -41,6 +41,9 @@ class HostShown(Shown):
         child=serializers.CharField(), help_text="IPv6 prefixes that are routed to it."
     )
     local_prefix6 = serializers.CharField(help_text="Private IPv6 subnets are taken from here.")
+    transit_block = serializers.CharField(
+        help_text="By subnets of this it knows networks that have a router of their own."
+    )
     public_addresses = PublicAddressShown(many=True)
     findings = FindingShown(many=True, help_text="What is in the way of networks; worst first.")
     facts = serializers.DictField(help_text="What its monitor saw last.")

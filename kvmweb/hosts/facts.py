@@ -70,6 +70,11 @@ def routed_subnets(host: Host) -> list[IPv4Network]:
     return [IPv4Network(subnet) for subnet in host.routed_subnets]
 
 
+def transit_block(host: Host) -> IPv4Network:
+    """Of this the host knows networks with a router of their own by subnets."""
+    return IPv4Network(host.transit_block)
+
+
 def routed_prefixes6(host: Host) -> list[IPv6Network]:
     """The IPv6 prefixes that reach this host and that networks may use parts of."""
     return [IPv6Network(prefix) for prefix in host.routed_prefixes6]

@@ -20,6 +20,7 @@ from kvmweb.core.choices import State
 from kvmweb.core.ipv6 import SUBNET_PREFIX, new_local_prefix
 
 M = TypeVar("M", bound=models.Model)
+_LONGEST_BLOCK = 16
 PORT_RANGE = [MinValueValidator(1), MaxValueValidator(65535)]
 
 
@@ -75,6 +76,12 @@ def _is_prefix(value: object) -> bool:
         return False
     odd = prefix.is_multicast or prefix.is_link_local or prefix.is_unspecified
     return not odd and 16 <= prefix.prefixlen <= SUBNET_PREFIX
+
+
+def refuse_no_block(value: object) -> None:
+    """A validator: `value` must be an IPv4 subnet with room for networks."""
+    if not _is_subnet(value) or IPv4Network(str(value)).prefixlen > _LONGEST_BLOCK:
+        raise ValidationError("Write an IPv4 subnet up to /16, such as 100.64.0.0/10.")
 
 
 def new_local_prefix6() -> str:
@@ -141,6 +148,13 @@ class Host(models.Model):
         default=new_local_prefix6,
         editable=False,
         help_text="Private IPv6 subnets of networks are taken from here.",
+    )
+    transit_block = models.CharField(
+        max_length=18,
+        default="100.64.0.0/10",
+        validators=[refuse_no_block],
+        help_text="By subnets of this the host knows networks that have a router of their own. "
+        "Nobody else may use it here. Networks that are there keep theirs.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     facts = models.JSONField(default=dict, editable=False, blank=True)

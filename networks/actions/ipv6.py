@@ -17,6 +17,7 @@ from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
 from networks import prefixes
 from networks.actions.lookup import locked
+from networks.actions.own_router import refuse_ipv6
 from networks.actions.settings import running_guests
 from networks.models import Ipv6, Network
 
@@ -71,6 +72,7 @@ def choose_ipv6(
     if ipv6 == Ipv6.OFF:
         network.ipv6, network.ipv6_subnet, network.source_address6 = ipv6, "", None
         return
+    refuse_ipv6(network)
     if network.mtu < SMALLEST_MTU:
         raise Invalid(
             f"IPv6 needs an MTU of {SMALLEST_MTU} or more, and this network has {network.mtu}.",

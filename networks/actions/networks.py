@@ -23,6 +23,7 @@ from kvmweb.projects.models import Project
 from networks import subnets
 from networks.actions.ipv6 import choose_ipv6
 from networks.actions.lookup import locked
+from networks.actions.own_router import refuse_routed, reserved, transit
 from networks.actions.peering import part
 from networks.actions.settings import (
     apply_settings,
@@ -45,15 +46,19 @@ def create_network(
     guests_apart: bool = False,
     ipv6: str = Ipv6.OFF,
     ipv6_subnet: str = "",
+    own_router: bool = False,
     project: UUID | str | None = None,
     host: UUID | str | None = None,
 ) -> Network:
     """A new network; without a subnet it gets a free one, without source addresses the host's
-    default one. Its `job` builds it."""
+    default one. One with a router of its own may have a subnet that other networks of the host
+    have too. Its `job` builds it."""
     with transaction.atomic():
         owner = lock(Project.objects.all()).get(pk=project_for(actor, project).pk)
         where = lock(Host.objects.all()).get(pk=choose_host(uuid=host).pk)
-        network = new_network(owner, where, name=name, mode=mode, ipv4_subnet=ipv4_subnet)
+        network = new_network(
+            owner, where, name=name, mode=mode, ipv4_subnet=ipv4_subnet, own_router=own_router
+        )
         made = settings_of(network)
         settings = replace(
             made,
@@ -78,7 +83,15 @@ def create_network(
     return network
 
 
-def new_network(project: Project, host: Host, *, name: str, mode: str, ipv4_subnet: str) -> Network:
+def new_network(
+    project: Project,
+    host: Host,
+    *,
+    name: str,
+    mode: str,
+    ipv4_subnet: str,
+    own_router: bool = False,
+) -> Network:
     """The row of a network, for an action that holds both locks and asks for its job itself."""
     parse_mode(mode)
     label = parse_label(name)
@@ -86,13 +99,15 @@ def new_network(project: Project, host: Host, *, name: str, mode: str, ipv4_subn
         raise Conflict(
             f"There is a network “{label}” in this project.", field="name", code="name_taken"
         )
+    if own_router:
+        refuse_routed(mode, "own_router")
     taken, routed = _taken(host, project), routed_subnets(host)
     if mode != Network.Mode.ROUTED:
         taken += [(block, f"{block}, which is for routed networks") for block in routed]
         routed = []
     if ipv4_subnet.strip():
         subnet = subnets.parse_subnet(ipv4_subnet, routed)
-        subnets.refuse_overlap(subnet, taken)
+        subnets.refuse_overlap(subnet, reserved(host) if own_router else taken)
     else:
         subnet = subnets.propose(taken)
     source = host.public_addresses.filter(is_default=True).first()
@@ -102,6 +117,7 @@ def new_network(project: Project, host: Host, *, name: str, mode: str, ipv4_subn
         name=label,
         mode=mode,
         ipv4_subnet=str(subnet),
+        transit_subnet=str(transit(host, subnet, taken)) if own_router else "",
         source_address=source if mode == Network.Mode.NAT else None,
     )
 
@@ -112,15 +128,18 @@ def _taken(host: Host, project: Project) -> list[subnets.Taken]:
 
 
 def _networks_on(host: Host, project: Project) -> list[subnets.Taken]:
-    """Subnets in use on the host. Another project's network is never named."""
+    """Subnets in use on the host. Another project's network is never named. One with a router of
+    its own is where its host knows it."""
     return [
         (
-            IPv4Network(subnet),
-            f"network “{name}” ({subnet})"
+            IPv4Network(transit or subnet),
+            f"network “{name}” ({transit or subnet})"
             if owner == project.pk
             else "another network on this host",
         )
-        for subnet, name, owner in host.networks.values_list("ipv4_subnet", "name", "project_id")
+        for subnet, transit, name, owner in host.networks.values_list(
+            "ipv4_subnet", "transit_subnet", "name", "project_id"
+        )
     ]
 
 

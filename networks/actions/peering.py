@@ -12,6 +12,7 @@ from kvmweb.core.locks import lock
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
 from networks.actions.lookup import named
+from networks.actions.own_router import refuse_peers
 from networks.models import Network, Peering
 
 
@@ -96,6 +97,7 @@ def _refuse_unfit(asking: Network, asked: Network) -> None:
     for network, field in ((asking, "network"), (asked, "peer")):
         if not network.present:
             raise Conflict(f"Network “{network}” is being deleted.", field=field, code="deleting")
+        refuse_peers(network, field)
     if Peering.objects.of(asking).of(asked).filter(present=True).exists():
         raise Conflict(
             f"Network “{asking}” and “{asked}” are peers, or one has asked the other.",

@@ -21,6 +21,7 @@ from kvmweb.projects.actions import Actor, audit
 from kvmweb.projects.models import Project
 from networks import whole
 from networks.actions.lookup import locked
+from networks.actions.own_router import refuse_routed
 from networks.models import EgressRule, Network, PoolAddress
 from networks.network_settings import LARGEST_MTU, SMALLEST_MTU, Settings, cut_off
 from networks.ways import Rule, read_rules
@@ -179,6 +180,8 @@ def _refuse(network: Network, before: Settings, after: Settings) -> None:
         )
     if after.mode == before.mode:
         return
+    if network.own_router:
+        refuse_routed(after.mode, "mode")
     own = network.forwards.filter(present=True, source_nat=True)
     if after.mode != Network.Mode.NAT and own.exists():
         raise Conflict(

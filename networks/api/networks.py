@@ -41,6 +41,12 @@ class NetworkShown(Ipv6Shown):
     host = serializers.UUIDField(source="host.uuid")
     mode = serializers.ChoiceField(Network.Mode.choices)
     ipv4_subnet = serializers.CharField(help_text="CIDR, such as 10.60.0.0/24.")
+    own_router = serializers.BooleanField(
+        help_text="Other networks of its host may have the same addresses."
+    )
+    transit_subnet = serializers.CharField(
+        help_text="With a router of its own: the subnet by which its host knows it."
+    )
     gateway = serializers.CharField(help_text="The network's own address, first of the subnet.")
     source_address = serializers.CharField(
         source="source_address.address",
@@ -81,6 +87,11 @@ class NewNetwork(Body):
         allow_blank=True,
         help_text="Private CIDR, or for a routed network part of what is routed to the host; a "
         "free private one is picked when absent.",
+    )
+    own_router = serializers.BooleanField(
+        default=False,
+        help_text="The subnet may be one that other networks of the host have too. Not with mode "
+        "routed, IPv6 or peers. It stays as it was chosen.",
     )
     mtu = serializers.IntegerField(default=1500, help_text="Bytes of a packet at most.")
     source_addresses = serializers.ListField(

@@ -26,6 +26,13 @@ class NetworkForm(ActionForm):
         required=False,
         help_text="A private subnet in CIDR form. Empty takes a free one.",
     )
+    own_router = forms.BooleanField(
+        label="Own router",
+        required=False,
+        help_text="The subnet may be one that other networks of the host have too. Not for routed "
+        "networks, without IPv6 and peers, and decided once: changing it later would cut off all "
+        "guests.",
+    )
     project = forms.ChoiceField(required=False)
 
     def __init__(self, *args: Any, projects: list[Any], routed: list[str], **options: Any) -> None:

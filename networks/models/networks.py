@@ -67,6 +67,13 @@ class Network(WithIpv6, Services, Subject):
     name = models.CharField(max_length=63)
     mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.NAT)
     ipv4_subnet = models.CharField(max_length=18)
+    transit_subnet = models.CharField(
+        max_length=18,
+        blank=True,
+        default="",
+        editable=False,
+        help_text="With a router of its own: the subnet by which its host knows it.",
+    )
     source_address = models.ForeignKey(
         PublicAddress,
         null=True,
@@ -90,6 +97,11 @@ class Network(WithIpv6, Services, Subject):
                 fields=["project", "name"], condition=Q(present=True), name="network_name_once"
             ),
             models.UniqueConstraint(
+                fields=["host", "transit_subnet"],
+                condition=~Q(transit_subnet=""),
+                name="transit_subnet_once",
+            ),
+            models.UniqueConstraint(
                 fields=["host", "ipv6_subnet"],
                 condition=~Q(ipv6_subnet=""),
                 name="ipv6_subnet_once",
@@ -102,6 +114,11 @@ class Network(WithIpv6, Services, Subject):
     @property
     def subnet(self) -> IPv4Network:
         return IPv4Network(self.ipv4_subnet)
+
+    @property
+    def own_router(self) -> bool:
+        """Whether it may have a subnet that other networks of its host have too."""
+        return bool(self.transit_subnet)
 
     @property
     def gateway(self) -> IPv4Address:

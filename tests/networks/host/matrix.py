@@ -23,6 +23,9 @@ The host of the table has these networks:
 - *isolated* has no way out; *apart* keeps its guests from each other; *listed* may go to one address outside alone.
 - *other* is a NAT network of another project.
 
+A network with a router of its own is reached as *other* is, though its subnet may be that of *nat*; it has no IPv6 and no
+peers. That is tried with packets in `tests/networks/host/test_own_router.py`.
+
 A *forward* is a port of the host's public address that leads to port 80 of the guest named before it. *Service* is a
 program of the host itself, asked at the gateway of the guest's own network or, from outside, at the public address.
 

@@ -376,12 +376,14 @@ def test_a_namespace_that_is_gone_is_made_again(lab: Lab) -> None:
     spec = owned(2, guests=1, source=None)
     guest = lab.guest(spec.reservations[0], spec)
     lab.internet.tcp_server(80)
-    with watching(lab, spec) as (reconciler, _):
+    with watching(lab, spec) as (reconciler, _), guest.connect(OUTSIDE, 80) as held:
+        assert held.recv(99)
         namespaces.remove(namespace_of(lab.paths.routers, "kw2"))
         (drift,) = reconciler.repair()
         assert drift.repaired
         assert drift.missing[0] == "Made a router for bridge kw2"
-        assert guest.ask_tcp(OUTSIDE, 80) == PUBLIC
+        held.sendall(b"goes on")
+        assert held.recv(99) == b"goes on"
         inside(lab, "kw2", "nft", "flush", "ruleset")
         assert eventually(lambda: reconciler.check(spec) == (), 10)
 
