@@ -9,7 +9,7 @@ from __future__ import annotations
 
 BRIDGE_PREFIX = "kw"
 PORT_PREFIX = "kt"
-_LINK = "-r"
+_PORT, _LINK = "-g", "-r"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _LIMIT = 36**12
 
@@ -21,7 +21,7 @@ def bridge(number: int) -> str:
 
 def router_port(bridge: str) -> str:
     """Where the network's own router is plugged into its bridge."""
-    return f"{bridge}-g"
+    return f"{bridge}{_PORT}"
 
 
 def router_link(bridge: str) -> str:
@@ -29,11 +29,16 @@ def router_link(bridge: str) -> str:
     return f"{bridge}{_LINK}"
 
 
+def is_cable(interface: str) -> bool:
+    """Whether it is the host's end of a cable to a network's own router."""
+    return interface.startswith(BRIDGE_PREFIX) and interface.endswith((_PORT, _LINK))
+
+
 def network_of(interface: str) -> str | None:
     """The bridge of the network whose routed traffic an interface of ours would carry, None for
     one that carries none."""
     if interface.startswith(BRIDGE_PREFIX):
-        return None if interface.endswith("-g") else interface.removesuffix(_LINK)
+        return None if interface.endswith(_PORT) else interface.removesuffix(_LINK)
     return None
 
 

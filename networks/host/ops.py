@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from kvmweb.core.names import is_cable
 from networks.host.allowed import Judge
 from networks.host.elements import DOORS, PROTOCOLS, Element
 from networks.host.own_router import RouterOp
@@ -205,7 +206,7 @@ class AttachPort:
 
     @property
     def sentence(self) -> str:
-        return f"Plugged guest port {self.port} into bridge {self.bridge}"
+        return f"Plugged {_port(self.port)} into bridge {self.bridge}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,7 @@ class WidenPort:
 
     @property
     def sentence(self) -> str:
-        return f"Let guest port {self.port} pass packets of {self.mtu} bytes"
+        return f"Let {_port(self.port)} pass packets of {self.mtu} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,6 +420,10 @@ def _counters(elements: frozenset[Element]) -> str:
         return ""
     count = sum(element.name == "acct_in" for element in elements)
     return f"Counting the traffic of {_count(count, 'forward', 'forwards')}" if count else ""
+
+
+def _port(name: str) -> str:
+    return f"{'cable' if is_cable(name) else 'guest port'} {name}"
 
 
 def _count(number: int, one: str, many: str) -> str:

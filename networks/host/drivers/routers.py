@@ -130,6 +130,9 @@ class Routers:
         """Take all of them away."""
         for bridge in routers(self._folder):
             self.delete(bridge)
+        for link in self._links.all():
+            if names.is_cable(link.name):
+                self._links.delete(link.name)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _cut(self, bridge: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -39,6 +40,8 @@ from tests.networks.host.lab import (
 )
 from tests.networks.host.test_crash import stopped
 from tests.networks.host.test_dhcp import lease
+from tests.networks.host.test_host_names import name, named
+from tests.web import ask_http, serve_http
 
 SAME = "10.61.0.0/24"
 
@@ -127,10 +130,10 @@ def test_nobody_gets_to_a_guest_but_by_what_is_open(pair: Pair) -> None:
     for source in (lab.internet, pair.guest(1, 1), pair.guest(3, 1), pair.guest(2, 1)):
         assert not source.ask_tcp(hidden, 80, 0.5)
         assert not source.pings(hidden, 0.5)
-    spied = {name: made.packets("eth0") for name, made in pair.guests.items()}
+    spied = {label: made.packets("eth0") for label, made in pair.guests.items()}
     assert pair.guest(2, 1).ask_tcp("10.61.0.3", 80) == "10.61.0.2"
-    for name in ("1.2", "3.2"):
-        assert not _hears_tcp(spied[name])
+    for label in ("1.2", "3.2"):
+        assert not _hears_tcp(spied[label])
     for frames in spied.values():
         frames.close()
 
@@ -296,6 +299,34 @@ def test_what_is_routed_and_leased_is_told(lab: Lab) -> None:
     assert set(after) == {"kw2"}
     assert after["kw2"].inward > before["kw2"].inward
     assert after["kw2"].outward > before["kw2"].outward
+
+
+@pytest.mark.kernel
+def test_host_names_lead_to_guests_behind_a_router(lab: Lab) -> None:
+    """With the same addresses twice, each name has its own guest; the host meets both."""
+    closers = []
+    for number in (2, 3):
+        spec = owned(number, guests=1)
+        guest = lab.guest(spec.reservations[0], spec)
+        closers.append(serve_http(guest, f"web of {number}"))
+        spec = named(spec, name(spec, number, f"n{number}.example.org", tls="off", tls_port=0))
+        assert not lab.apply(spec).attention
+    for number in (2, 3):
+        status, text = ask_http(lab.internet, PUBLIC, f"n{number}.example.org")
+        assert (status, text.splitlines()[0]) == (200, f"web of {number}")
+    for close in closers:
+        close()
+
+
+@pytest.mark.kernel
+def test_a_reset_that_finds_no_files_takes_the_cables_all_the_same(lab: Lab) -> None:
+    lab.apply(owned(2))
+    dhcp_of(lab.paths.routers, "kw2").stop()
+    namespaces.remove(namespace_of(lab.paths.routers, "kw2"))
+    shutil.rmtree(lab.paths.routers)
+    with lab.reconciler() as reconciler:
+        reconciler.remove_all()
+    assert not [each for each in lab.host.ip("link") if each["ifname"].startswith("kw")]
 
 
 @pytest.mark.kernel
