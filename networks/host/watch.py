@@ -241,7 +241,7 @@ class Watcher:
         for message in _received(self._nftables):
             if message is None:
                 return _ALL
-            if message.kind == _NEWGEN and _author(message) != os.getpid():
+            if message.kind == _NEWGEN and not _is_ours(message):
                 concern = _FIREWALL
         return concern
 
@@ -296,10 +296,11 @@ def _received(connection: NetlinkSocket) -> Iterator[Message | None]:
         yield None
 
 
-def _author(message: Message) -> int:
-    """The process that made a transaction (NFTA_GEN_PROC_PID)."""
+def _is_ours(message: Message) -> bool:
+    """Whether a thread of this process made a transaction: what the kernel tells of its author
+    (NFTA_GEN_PROC_PID) is a thread, whatever it is called."""
     data = dict(attributes(message.payload, 4)).get(_GENERATION_PID, b"\0\0\0\0")
-    return int(struct.unpack(">I", data)[0])
+    return Path(f"/proc/self/task/{struct.unpack('>I', data)[0]}").exists()
 
 
 def _concern(message: Message, others: frozenset[str]) -> Concern:

@@ -148,3 +148,22 @@ def test_traffic_flows_again_a_second_after_the_bridge_was_deleted(lab: Lab) -> 
         assert lab.internet.ask_tcp(PUBLIC, 8080) == OUTSIDE
         lab.host.ip("link delete kw1")
         assert eventually(lambda: lab.internet.ask_tcp(PUBLIC, 8080, 0.5) == OUTSIDE)
+
+
+def test_our_own_changes_have_nothing_else_looked_at(lab: Lab) -> None:
+    """Or every network that is made would have all others looked at."""
+    found: list[Drift] = []
+    looks: list[frozenset[str]] = []
+    with lab.reconciler() as reconciler:
+        assert_converges(reconciler, network(1, source=None))
+        with lab.host.entered():
+            watcher = Watcher(reconciler, found.append, looks.append)
+            watcher.start()
+        try:
+            for number in (2, 3):
+                assert_converges(reconciler, network(number, source=None))
+            lab.host.run("ip", "link", "set", "kw2", "down")
+            assert eventually(lambda: bool(found))
+        finally:
+            watcher.close()
+    assert looks == []
