@@ -29,7 +29,7 @@ class Panel:
     `redis_url` is what redis-py understands (`unix://…`). Users are made with `add_user`.
     """
 
-    def __init__(self, folder: Path, redis_url: str) -> None:
+    def __init__(self, folder: Path, redis_url: str, **settings: str) -> None:
         self.folder = folder
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -45,6 +45,7 @@ class Panel:
             "KVMWEB_JOB_LEASE": "6",
             "KVMWEB_PANEL_PORT": str(self.port),
             "PYTHONPATH": str(ROOT),
+            **settings,
         }
         self._env.pop("PYTEST_CURRENT_TEST", None)
 
@@ -228,9 +229,12 @@ class Client:
 
 
 @contextmanager
-def panel_of(lab: Lab) -> Iterator[Panel]:
-    """A panel whose hosts are those of the lab, all at work, with the built-in image published."""
-    panel = Panel(lab.folder / "panel", f"unix://{lab.broker.socket}")
+def panel_of(lab: Lab, **settings: str) -> Iterator[Panel]:
+    """A panel whose hosts are those of the lab, all at work, with the built-in image published.
+
+    `settings` go into its environment; by default it is more hurried than the product.
+    """
+    panel = Panel(lab.folder / "panel", f"unix://{lab.broker.socket}", **settings)
     try:
         panel.start()
         panel.manage("image", "publish", "hello", str(built_image()))
