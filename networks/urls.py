@@ -86,6 +86,8 @@ urlpatterns = [
     path("forwards/<uuid:uuid>/flows/end/", flows.forward_end, name="forward-flows-end"),
     path("forwards/<uuid:uuid>/why/", why.forward, name="forward-why"),
     path("forwards/<uuid:uuid>/why/now/", why.forward_now, name="forward-why-now"),
+    path("peerings/<uuid:uuid>/why/", why.peering, name="peering-why"),
+    path("peerings/<uuid:uuid>/why/now/", why.peering_now, name="peering-why-now"),
     path("reservations/<uuid:uuid>/why/", why.outside, name="reservation-why"),
     path("reservations/<uuid:uuid>/why/now/", why.outside_now, name="reservation-why-now"),
 ]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import ip_address
+from typing import Literal
 
 import msgspec
 
@@ -16,7 +17,7 @@ from kvmweb.core.access import User, is_operator
 from kvmweb.core.errors import Invalid
 from kvmweb.hosts.ask import ask
 from networks.host.explain.steps import Case, Step, first_broken
-from networks.models import Forward, Network, Reservation
+from networks.models import Forward, Network, Peering, Reservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +58,63 @@ def why_forward(
     if protocol and not forward.is_whole and protocol not in forward.protocols:
         words = " or ".join(forward.protocols)
         raise Invalid(f"This forward is for {words}.", field="protocol")
-    if source:
-        _refuse_no_address(source)
+    _refuse_no_address(source, "source")
     known = (*_told(forward.network), *_paused(forward))
     case = Case(
         network=str(forward.network.uuid),
         forward=str(forward.uuid),
-        protocol=protocol or forward.protocols[0],
+        protocol="udp" if (protocol or forward.protocols[0]) == "udp" else "tcp",
         public_port=public_port,
         source=source,
     )
     return _explanation(user, forward.network, known, case)
 
 
-def why_not_out(user: User, reservation: Reservation) -> Explanation:
-    """For the guest of a reservation."""
+def why_guest(
+    user: User,
+    reservation: Reservation,
+    *,
+    way: Literal["out", "in"] = "out",
+    address: str = "",
+    protocol: Literal["tcp", "udp", "icmp", ""] = "",
+    port: int = 0,
+    version: Literal[4, 6] = 4,
+) -> Explanation:
+    """For the guest of a reservation: its way to the outside, or in by its own address. `address`
+    is the other end, `port` the one that is asked for there or here."""
     network = reservation.network
-    case = Case(network=str(network.uuid), reservation=str(reservation.uuid))
+    _refuse_no_address(address, "destination" if way == "out" else "source")
+    case = Case(
+        network=str(network.uuid),
+        reservation=str(reservation.uuid),
+        way=way,
+        source=address if way == "in" else "",
+        destination=address if way == "out" else "",
+        protocol=protocol or "tcp",
+        port=port,
+        version=version,
+    )
     return _explanation(user, network, tuple(_told(network)), case)
+
+
+def why_peering(user: User, peering: Peering) -> Explanation:
+    """For two networks that want to reach each other."""
+    network, peer = peering.network, peering.peer
+    known = (*_accepted(peering), *_told(network), *_told(peer, "told:peer"))
+    case = Case(network=str(network.uuid), peer=str(peer.uuid))
+    return _explanation(user, network, known, case)
+
+
+def _accepted(peering: Peering) -> Iterator[Step]:
+    if not peering.accepted:
+        yield Step(
+            key="accepted",
+            title="Both networks agree",
+            verdict="broken",
+            found=f"{peering.network} asked, and nobody has accepted for {peering.peer} yet.",
+            wanted="A peering that was accepted.",
+            remedy=f"Accept it for {peering.peer}.",
+        )
 
 
 def _explanation(user: User, network: Network, known: tuple[Step, ...], case: Case) -> Explanation:
@@ -87,19 +127,19 @@ def _explanation(user: User, network: Network, known: tuple[Step, ...], case: Ca
     return Explanation((*known, *said))
 
 
-def _refuse_no_address(source: str) -> None:
+def _refuse_no_address(text: str, field: str) -> None:
     try:
-        IPv4Address(source)
-    except AddressValueError as error:
-        raise Invalid(f"“{source}” is not an IPv4 address.", field="source") from error
+        ip_address(text or "::")
+    except ValueError as error:
+        raise Invalid(f"“{text}” is not an IP address.", field=field) from error
 
 
-def _told(network: Network) -> Iterator[Step]:
+def _told(network: Network, key: str = "told") -> Iterator[Step]:
     title = "The host has what was asked for"
     job = network.job
     if not network.is_applied and job is not None and job.has_failed:
         yield Step(
-            key="told",
+            key=key,
             title=title,
             verdict="broken",
             found=f"The last change of network {network} failed: {job.message}",
@@ -109,13 +149,13 @@ def _told(network: Network) -> Iterator[Step]:
         )
     elif not network.is_applied:
         yield Step(
-            key="told",
+            key=key,
             title=title,
             verdict="unknown",
             found="A change is on its way to the host; what follows is from before it.",
         )
     else:
-        yield Step(key="told", title=title, verdict="ok", found="The newest change is there.")
+        yield Step(key=key, title=title, verdict="ok", found="The newest change is there.")
 
 
 def _paused(forward: Forward) -> Iterator[Step]:

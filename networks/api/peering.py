@@ -15,9 +15,11 @@ from kvmweb.api.dry_run import previewed
 from kvmweb.api.fields import Body, Filters, Nothing, Shown
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
-from kvmweb.api.views import Resource, actor_of
+from kvmweb.api.views import Resource, actor_of, user_of
 from networks import actions
+from networks.api.why import explains, shown
 from networks.models import Peering
+from networks.why import why_peering
 
 
 class PeeringShown(Shown):
@@ -59,6 +61,12 @@ class Peerings(Resource):
         """Have a network ask another one; their guests reach each other once it accepts."""
         wanted = self.body(NewPeering)
         return self.accepted(actions.ask_peering(actor_of(request), **wanted))
+
+    @explains
+    @action(detail=True)
+    def explain(self, request: Request, uuid: UUID) -> Response:
+        """Why the two networks do (not) reach each other: asked of the host now."""
+        return shown(why_peering(user_of(request), self.displayed(uuid)))
 
     @previewed
     @starts(PeeringShown)

@@ -20,12 +20,12 @@ from networks import actions
 from networks.api.firewall import AppliedRuleSets
 from networks.api.parts import PartShown
 from networks.api.speed import SpeedField
-from networks.api.why import explains, shown
+from networks.api.why import TryingGuest, explains_guest, query, shown
 from networks.models import (
     Reservation,
     ReservationQuerySet,
 )
-from networks.why import why_not_out
+from networks.why import why_guest
 
 
 class ReservationShown(PartShown):
@@ -107,8 +107,10 @@ class Reservations(Resource):
         wanted = self.body(AppliedRuleSets)
         return self.accepted(actions.apply_to_reservation(actor_of(request), uuid, **wanted))
 
-    @explains
+    @explains_guest
     @action(detail=True)
     def explain(self, request: Request, uuid: UUID) -> Response:
-        """Why the guest at this address does (not) reach the outside: asked of the host now."""
-        return shown(why_not_out(user_of(request), self.displayed(uuid)))
+        """Why the guest at this address does (not) reach the outside, or is (not) reached by its
+        own address: asked of the host now."""
+        wanted = query(request, TryingGuest)
+        return shown(why_guest(user_of(request), self.displayed(uuid), **wanted))

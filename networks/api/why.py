@@ -38,18 +38,43 @@ class ExplanationShown(Shown):
 class Trying(Body):
     """Who tries, and how."""
 
-    source = serializers.IPAddressField(protocol="ipv4", default="")  # type: ignore[assignment]
+    source = serializers.IPAddressField(default="")  # type: ignore[assignment]
     protocol = serializers.ChoiceField(["tcp", "udp"], default="")
 
 
 class TryingPort(Trying):
-    public_address = serializers.IPAddressField(protocol="ipv4")
+    public_address = serializers.IPAddressField()
     public_port = PortField()
+
+
+class TryingGuest(Body):
+    """Which way, and to or from where."""
+
+    way = serializers.ChoiceField(["out", "in"], default="out")
+    address = serializers.IPAddressField(default="")
+    protocol = serializers.ChoiceField(["tcp", "udp", "icmp"], default="tcp")
+    port = serializers.IntegerField(min_value=0, max_value=65535, default=0)
+    version = serializers.ChoiceField([4, 6], default=4)
 
 
 _SOURCE = OpenApiParameter("source", str, description="The address of who tries, if known.")
 _PROTOCOL = OpenApiParameter("protocol", str, enum=["tcp", "udp"])
 explains = answered_by_host(ExplanationShown)
+explains_guest = answered_by_host(
+    ExplanationShown,
+    OpenApiParameter(
+        "way",
+        str,
+        enum=["out", "in"],
+        description="From the guest to the outside, or from there to the guest by its own address.",
+    ),
+    OpenApiParameter("address", str, description="The other end, if known."),
+    OpenApiParameter("protocol", str, enum=["tcp", "udp", "icmp"]),
+    OpenApiParameter("port", int, description="The destination's port, if known."),
+    OpenApiParameter(
+        "version", int, enum=[4, 6], description="Of IP, where no address says it; else 4."
+    ),
+)
 explains_forward = answered_by_host(ExplanationShown, _SOURCE, _PROTOCOL)
 explains_port = answered_by_host(
     ExplanationShown,

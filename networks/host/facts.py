@@ -10,23 +10,25 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from kvmweb.core.ipv6 import LINK_LOCAL, interface_address
 from kvmweb.host.config import HostPaths
-from networks.host import firewalls, preflight
-from networks.host.chains.judging import BaseChain, Judged, Packet, judge
-from networks.host.contents import owned
+from networks.host import lookups, preflight
+from networks.host.chains.judging import Packet
 from networks.host.drivers import flowtable, foreign, hostfacts, looking, namespaces, probes
 from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.firewall import Firewall
 from networks.host.drivers.links import Links
-from networks.host.drivers.nftables import NftablesSocket
 from networks.host.drivers.routers import Routers, dhcp_of, namespace_of
 from networks.host.drivers.sysctls import Sysctls
-from networks.host.elements import DOORS, Element
+from networks.host.elements import DOORS
 from networks.host.explain.forward import explain_forward
+from networks.host.explain.inbound import explain_inbound
+from networks.host.explain.lists import Asked
 from networks.host.explain.outbound import explain_outbound
+from networks.host.explain.peers import explain_peers
 from networks.host.explain.seen import (
-    Foreign,
     ForwardFacts,
     GuestFacts,
     HostFacts,
@@ -35,14 +37,14 @@ from networks.host.explain.seen import (
     Port,
 )
 from networks.host.explain.steps import Case, Step
+from networks.host.explain.ways import Version, seen_by, version_of
 from networks.host.own_router import amiss, host_side, to_guests, to_host
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
 
 VmState = Callable[[str], str | None]
 """The power state of the VM on a guest port: empty when unknown, None when there is no such VM."""
 
-_LEADING = frozenset({"fwd4", "rng4", "whole4"})
-_COUNTERS = frozenset({"acct_in", "acct_out", "settled"})
+_WEB = 443
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,64 +64,116 @@ class Looker:
         case: Case,
     ) -> tuple[Step, ...]:
         """Why this forward is (not) reachable, by the port and for the source that are named."""
-        asked = _one_port(forward, case.public_port)
-        outer = host_side(spec)
-        uplink = self._uplink_of(forward.public_address)
-        new = Packet(
-            iif=uplink,
-            oif=outer.bridge,
+        version = version_of(forward.public_address)
+        seen, guest = seen_by(spec, reservation, version)
+        one = _one_port(forward, case.public_port)
+        protocol = case.protocol if forward.protocol == "all" else forward.protocol
+        asked = Asked(address=case.source, protocol=protocol, port=one.port)
+        new = _packet(
+            version,
+            iif=self._uplink_of(forward.public_address),
+            oif=host_side(spec).bridge,
             source=case.source or None,
-            destination=to_host(spec, reservation.address),
-            protocol="tcp" if forward.protocol == "all" else forward.protocol,
-            dport=asked.port,
+            destination=to_host(spec, guest.address),
+            protocol=protocol,
+            dport=one.port,
             dnat=True,
         )
+        shown = forward if forward.protocol == "all" else one
         with ThreadPoolExecutor(3) as probing:
-            guest = probing.submit(self._guest, spec, reservation)
-            own = probing.submit(self._own, spec, forward, asked)
+            found = probing.submit(self._guest, spec, reservation, version)
+            own = probing.submit(self._own, seen, spec, forward, asked)
             host = self._host(spec, new)
-            facts = (host, own.result(), guest.result())
-        return explain_forward(spec, reservation, asked, case.source, facts)
+            facts = (host, own.result(), found.result())
+        return explain_forward(seen, guest, shown, asked, facts)
 
-    def outbound(self, spec: NetworkSpec, reservation: ReservationSpec) -> tuple[Step, ...]:
-        """Why this guest does (not) reach the outside."""
-        new = Packet(
+    def outbound(
+        self, spec: NetworkSpec, reservation: ReservationSpec, case: Case | None = None
+    ) -> tuple[Step, ...]:
+        """Why this guest does (not) reach the outside, or the destination that is named."""
+        case = case or Case(network=spec.subject)
+        version = version_of(case.destination, _any(case.version))
+        seen, guest = seen_by(spec, reservation, version)
+        asked = Asked(address=case.destination, protocol=case.protocol, port=case.port)
+        new = _packet(
+            version,
             iif=host_side(spec).bridge,
             oif=next(iter(hostfacts.uplinks()), ""),
-            source=to_host(spec, reservation.address),
-            destination=None,
-            protocol="tcp",
-            dport=443,
+            source=to_host(spec, guest.address),
+            destination=case.destination or None,
+            protocol=case.protocol,
+            dport=case.port or _WEB,
         )
-        guest = self._guest(spec, reservation)
-        host = self._host(spec, new)
-        return explain_outbound(spec, reservation, (host, self._outbound(spec, reservation), guest))
+        facts = (
+            self._host(spec, new),
+            self._outbound(spec, guest),
+            self._guest(spec, reservation, version),
+        )
+        return explain_outbound(seen, guest, asked, facts)
+
+    def inbound(
+        self, spec: NetworkSpec, reservation: ReservationSpec, case: Case
+    ) -> tuple[Step, ...]:
+        """Why this guest is (not) reachable by its own address."""
+        version = version_of(case.source, _any(case.version))
+        seen, guest = seen_by(spec, reservation, version)
+        asked = Asked(address=case.source, protocol=case.protocol, port=case.port)
+        new = _packet(
+            version,
+            iif=next(iter(self.uplinks or hostfacts.uplinks()), ""),
+            oif=host_side(spec).bridge,
+            source=case.source or None,
+            destination=to_host(spec, guest.address),
+            protocol=case.protocol,
+            dport=case.port,
+        )
+        near, far = self._service(seen, guest.address, "", asked)
+        own = ForwardFacts(near=near, far=far)
+        facts = self._host(spec, new), own, self._guest(spec, reservation, version)
+        return explain_inbound(seen, guest, asked, facts)
+
+    def peers(self, own: NetworkSpec, other: NetworkSpec) -> tuple[Step, ...]:
+        """Why guests of one network do (not) reach those of the other."""
+        new = _packet(
+            4, iif=host_side(own).bridge, oif=host_side(other).bridge, source=None, destination=None
+        )
+        here = self._host(own, new)
+        there = replace(
+            here,
+            bridge=self._link(host_side(other).bridge, 4),
+            missing=lookups.missing(lookups.of_network(other, 4)),
+        )
+        return explain_peers(own, other, (here, there))
 
     def _host(self, spec: NetworkSpec, new: Packet) -> HostFacts:
-        found, unread = foreign.forward_chains()
+        version: Version = 6 if new.family == "ipv6" else 4
+        found, unread = foreign.forward_chains(version)
         names = self.uplinks or hostfacts.uplinks()
-        missing = _missing([e for e in owned(_only(spec)) if e.name not in _COUNTERS])
+        links = (self._link(name, version) for name in names)
         return HostFacts(
             skeleton=self._is_skeleton(),
-            uplinks=tuple(link for name in names if (link := self._link(name)) is not None),
+            uplinks=tuple(link for link in links if link is not None),
             gateways=hostfacts.uplinks(),
-            holds=tuple((each.interface, each.address) for each in hostfacts.addresses()),
-            bridge=self._link(host_side(spec).bridge),
+            holds=tuple((each.interface, each.address) for each in _addresses(version)),
+            bridge=self._link(host_side(spec).bridge, version),
             router=self._amiss(spec),
-            chains=tuple(_judged(chain, new) for chain in found),
+            chains=tuple(lookups.judged(chain, new) for chain in found),
             unread=tuple(unread),
-            missing=missing,
+            forwarding=_FORWARDING[version],
+            missing=lookups.missing(lookups.of_network(spec, version)),
         )
 
-    def _own(self, spec: NetworkSpec, forward: ForwardSpec, asked: ForwardSpec) -> ForwardFacts:
+    def _own(
+        self, seen: NetworkSpec, spec: NetworkSpec, forward: ForwardSpec, asked: Asked
+    ) -> ForwardFacts:
         flows = flowtable.of_forward(forward.number)
-        elements = _elements_of(spec, forward)
-        there = _looked_up([e for e in elements if e.name in DOORS])
+        elements = lookups.of_forward(spec, forward)
+        there = lookups.looked_up([e for e in elements if e.name in DOORS])
         others = [e for e in there if e not in elements]
-        near, far = self._service(spec, asked)
+        near, far = self._service(seen, forward.address, forward.public_address, asked)
         return ForwardFacts(
-            listener=self._is_taken(asked),
-            missing=_missing([e for e in elements if e.name not in _COUNTERS]),
+            listener=self._is_taken(forward),
+            missing=lookups.missing(elements),
             other=":".join(to_guests(spec, str(part)) for part in others[0].value)
             if others
             else "",
@@ -129,34 +183,39 @@ class Looker:
             far=far,
         )
 
-    def _service(self, spec: NetworkSpec, forward: ForwardSpec) -> tuple[Port | None, Port | None]:
+    def _service(
+        self, seen: NetworkSpec, guest: str, public: str, asked: Asked
+    ) -> tuple[Port | None, Port | None]:
         """What answers on the port: asked from the gateway, and from an address beyond it."""
-        own = {each.address for each in hostfacts.addresses()}
-        gateway, address = host_side(spec).gateway, to_host(spec, forward.address)
-        if gateway not in own or forward.protocol == "all":
+        own = {each.address for each in _addresses(version_of(guest))}
+        gateway, guest = host_side(seen).gateway, to_host(seen, guest)
+        if gateway not in own or not asked.port or asked.protocol == "icmp":
             return None, None
-        probe = probes.tcp_port if forward.protocol == "tcp" else probes.udp_port
+        probe = probes.tcp_port if asked.protocol == "tcp" else probes.udp_port
         with ThreadPoolExecutor(1) as probing:
-            near = probing.submit(probe, address, forward.port, gateway)
+            near = probing.submit(probe, guest, asked.port, gateway)
             far: Port | None = None
-            if forward.public_address in own and forward.protocol == "tcp":
-                far = probe(address, forward.port, forward.public_address)
+            if public in own and asked.protocol == "tcp":
+                far = probe(guest, asked.port, public)
             return near.result(), far
 
-    def _guest(self, spec: NetworkSpec, reservation: ReservationSpec) -> GuestFacts:
+    def _guest(
+        self, spec: NetworkSpec, reservation: ReservationSpec, version: Version
+    ) -> GuestFacts:
         state = self.vm_state(reservation.port) if reservation.port else None
         port, bridge = looking.interface(reservation.port), looking.interface(spec.bridge)
         dhcp = self._dhcp(spec)
-        elements = [e for e, of in owned(_only(spec, reservation)).items() if of == reservation.id]
+        mac, link_mac = self._who_has(spec, reservation, version)
         return GuestFacts(
             is_vm=state is not None,
             vm=state or "",
-            port=self._link(reservation.port),
+            port=self._link(reservation.port, version),
             on_bridge=bool(port and bridge and port.master == bridge.index),
-            missing=_missing(elements),
+            missing=lookups.missing(lookups.of_guest(spec, reservation, version)),
             dhcp=dhcp.pid() is not None,
             lease=_until(dhcp.lease_until(reservation.address, reservation.mac)),
-            mac=self._who_has(spec, reservation),
+            mac=mac,
+            link_mac=link_mac,
         )
 
     def _dhcp(self, spec: NetworkSpec) -> Dhcp:
@@ -164,19 +223,25 @@ class Looker:
             return dhcp_of(self.paths.routers, spec.bridge)
         return Dhcp(self.paths.run / "dnsmasq")
 
-    def _who_has(self, spec: NetworkSpec, reservation: ReservationSpec) -> str:
-        """Who answers for the address, asked by the gateway, wherever that is."""
+    def _who_has(
+        self, spec: NetworkSpec, guest: ReservationSpec, version: Version
+    ) -> tuple[str, str]:
+        """Who answers for the address, and for the one on the link, asked by the gateway."""
 
-        def ask() -> str:
+        def ask() -> tuple[str, str]:
             own = looking.interface(spec.bridge)
             if own is None:
-                return ""
-            return probes.who_has(spec.bridge, own.mac, spec.gateway, reservation.address)
+                return "", ""
+            if version == 4:
+                return probes.who_has(spec.bridge, own.mac, spec.gateway, guest.address), ""
+            found = probes.who_has6(spec.bridge, own.mac, guest.address6)
+            on_link = str(interface_address(LINK_LOCAL, guest.mac))
+            return found, found or probes.who_has6(spec.bridge, own.mac, on_link)
 
         if not spec.transit:
             return ask()
         namespace = namespace_of(self.paths.routers, spec.bridge)
-        return namespaces.within(namespace, ask) if namespaces.exists(namespace) else ""
+        return namespaces.within(namespace, ask) if namespaces.exists(namespace) else ("", "")
 
     def _amiss(self, spec: NetworkSpec) -> tuple[str, ...]:
         if not spec.transit:
@@ -184,25 +249,29 @@ class Looker:
         with closing(Links()) as links:
             return amiss(spec, Routers(self.paths.routers, links).observe(spec))
 
-    def _outbound(self, spec: NetworkSpec, reservation: ReservationSpec) -> Outbound:
-        flows = flowtable.of_guest(to_host(spec, reservation.address))
+    def _outbound(self, spec: NetworkSpec, guest: ReservationSpec) -> Outbound:
+        address = to_host(spec, guest.address)
+        flows = flowtable.of_guest(address)
         own = {each.address for each in hostfacts.addresses()}
         resolvers = hostfacts.resolvers(self.resolv_files)
         return Outbound(
             open_now=len(flows),
             replied=sum(flowtable.is_replied(each) for each in flows),
+            begun=flowtable.begun_by(flows, address),
             resolvers=tuple(each for each in resolvers if each not in own),
         )
 
-    def _link(self, name: str) -> Link | None:
+    def _link(self, name: str, version: Version) -> Link | None:
         seen = looking.interface(name)
         if seen is None:
             return None
-        forwards = Sysctls(self.paths.run / "forwarding.json").forwards(name)
+        sysctls = Sysctls(self.paths.run / "forwarding.json")
+        forwards = sysctls.forwards(name) if version == 4 else sysctls.is_router6()
         return Link(name=name, up=seen.up, connected=seen.connected, forwards=forwards)
 
     def _uplink_of(self, address: str) -> str:
-        holders = (each.interface for each in hostfacts.addresses() if each.address == address)
+        held = _addresses(version_of(address))
+        holders = (each.interface for each in held if each.address == address)
         return next(holders, next(iter(self.uplinks or hostfacts.uplinks()), ""))
 
     def _is_skeleton(self) -> bool:
@@ -210,67 +279,35 @@ class Looker:
             return firewall.is_skeleton()
 
     def _is_taken(self, forward: ForwardSpec) -> bool:
-        own = {each.address for each in hostfacts.addresses()}
+        own = {each.address for each in _addresses(version_of(forward.public_address))}
         return preflight.hidden_by(forward, own, hostfacts.listeners()) is not None
 
 
-def _judged(chain: BaseChain, new: Packet) -> Foreign:
-    """The worse of what happens to a packet and to its answer."""
-    return Foreign(_worse(chain, new), firewalls.remedy(chain))
+_FORWARDING = {4: "net.ipv4.conf.{}.forwarding", 6: "net.ipv6.conf.all.forwarding"}
 
 
-def _worse(chain: BaseChain, new: Packet) -> Judged:
-    there = judge(chain, new)
-    back = judge(
-        chain,
-        replace(
-            new,
-            iif=new.oif,
-            oif=new.iif,
-            source=new.destination,
-            destination=new.source,
-            sport=new.dport,
-            dport=0,
-            state="established",
-        ),
-    )
-    if there.drops or back.passes:
-        return there
-    return back if back.drops or there.passes else there
+def _packet(version: Version, **fields: Any) -> Packet:
+    return Packet(**{"protocol": "tcp"} | fields, family="ipv6" if version == 6 else "ipv4")
+
+
+def _addresses(version: Version) -> list[hostfacts.Address]:
+    return hostfacts.addresses() if version == 4 else hostfacts.addresses6()
+
+
+def _any(version: Version) -> str:
+    return "::" if version == 6 else ""
 
 
 def _one_port(forward: ForwardSpec, port: int) -> ForwardSpec:
-    """The forward as far as one of its ports is concerned: the first unless another is asked."""
+    """The forward as far as one of its ports is concerned: the first unless another is asked. All
+    ports of a whole address keep their numbers."""
+    if forward.protocol == "all":
+        return replace(forward, public_port=port, port=port)
     at = port - forward.public_port
     if forward.ports <= 1 or not 0 <= at < forward.ports:
         at = 0
     public_port, target = forward.public_port + at, forward.port + at
     return replace(forward, public_port=public_port, port=target, ports=1)
-
-
-def _elements_of(spec: NetworkSpec, forward: ForwardSpec) -> list[Element]:
-    """Those of one protocol of one forward, without building those of all others."""
-    alone = replace(spec, reservations=(), forwards=(forward,))
-    return [element for element, of in owned(alone).items() if of == forward.id]
-
-
-def _only(spec: NetworkSpec, *reservations: ReservationSpec) -> NetworkSpec:
-    return replace(spec, reservations=reservations, forwards=())
-
-
-def _looked_up(elements: list[Element]) -> list[Element]:
-    with closing(NftablesSocket()) as connection:
-        return connection.lookup(elements)
-
-
-def _missing(elements: list[Element]) -> tuple[str, ...]:
-    """What of these is not in the kernel, in words."""
-    there = set(_looked_up(elements))
-    return tuple(
-        f"{element.name} {' . '.join(str(part) for part in element.key)}"
-        for element in elements
-        if element not in there
-    )
 
 
 def _until(expiry: float | None) -> str:

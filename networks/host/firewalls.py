@@ -18,6 +18,7 @@ Tool = Literal["Docker", "ufw", "firewalld", "iptables", "nftables"]
 Command = tuple[str, ...]
 
 _OURS = f"{BRIDGE_PREFIX}+"
+_PROGRAMS = {"ip": "iptables-nft", "ip6": "ip6tables-nft", "inet": "iptables-nft"}
 _XTABLES = {"filter", "mangle", "raw", "security"}
 _LASTS: dict[Tool, str] = {
     "Docker": "It holds until the machine starts anew; netfilter-persistent keeps it longer.",
@@ -131,7 +132,7 @@ def _tool(chain: BaseChain) -> Tool:
 def _commands(tool: Tool, chain: BaseChain, hook: str) -> tuple[Command, ...]:
     family, table, name = chain.label.split()[:3]
     insert: Command
-    program = "iptables-legacy" if family == "iptables-legacy" else "iptables-nft"
+    program = _PROGRAMS.get(family, family)
     match tool:
         case "firewalld":
             add = ("--permanent", "--zone=trusted", f"--add-interface={_OURS}")

@@ -14,8 +14,9 @@ from kvmweb.core.access import get_for
 from kvmweb.core.errors import Invalid
 from kvmweb.hosts.ask import HostCannotSay, HostSilent
 from kvmweb.ui.requests import may_write, user_of
-from networks.models import Forward, Reservation
-from networks.why import Explanation, why_forward, why_not_out
+from networks.forms.why import WayForm
+from networks.models import Forward, Peering, Reservation
+from networks.why import Explanation, why_forward, why_guest, why_peering
 
 Ask = Callable[[], Explanation]
 
@@ -42,8 +43,41 @@ def outside(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_safe
 def outside_now(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = _outside_context(request, uuid)
-    found = context["reservation"]
-    return _answered(request, context, lambda: why_not_out(user_of(request), found))
+    found, form = context["reservation"], context["form"]
+    if not form.is_valid():
+        return _answered(request, context, lambda: _refused(form))
+    wanted = form.cleaned_data
+    return _answered(request, context, lambda: why_guest(user_of(request), found, **wanted))
+
+
+@require_safe
+def peering(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return render(request, "why/peering.html", _peering_context(request, uuid))
+
+
+@require_safe
+def peering_now(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    context = _peering_context(request, uuid)
+    found = context["peering"]
+    return _answered(request, context, lambda: why_peering(user_of(request), found))
+
+
+def _refused(form: WayForm) -> Explanation:
+    field, said = next(iter(form.errors.items()))
+    raise Invalid(str(said[0]), field=field)
+
+
+def _peering_context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
+    get_for(user_of(request), Peering, uuid)
+    found = Peering.objects.visible_to(user_of(request)).for_display().get(uuid=uuid)
+    return {
+        "peering": found,
+        "network": found.network,
+        "may_write": may_write(request, found.network.project_id),
+        "query": "",
+        "now": "peering-why-now",
+        "subject": found,
+    }
 
 
 def _answered(request: HttpRequest, context: dict[str, Any], ask: Ask) -> HttpResponse:
@@ -77,7 +111,8 @@ def _source(request: HttpRequest) -> str:
 def _outside_context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
     found = get_for(user_of(request), Reservation, uuid)
     context = _context(request, found)
-    return context | {"now": "reservation-why-now", "subject": found}
+    form = WayForm(request.GET or None) if request.GET else WayForm({"way": "out"})
+    return context | {"now": "reservation-why-now", "subject": found, "form": form}
 
 
 def _context(request: HttpRequest, reservation: Reservation) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict
 from kvmweb.jobs.api import JobWithSteps, started
 from networks.api.flows import ended, ends_flows, listing, lists_flows
-from networks.api.why import explains, shown
+from networks.api.why import TryingGuest, explains_guest, query, shown
 from networks.flows import Of, of_guest
 from networks.models import Forward, Network
-from networks.why import why_not_out
+from networks.why import why_guest
 from vms import actions
 from vms.models import Vm
 
@@ -308,14 +308,15 @@ class Vms(Resource):
         get_for(user_of(request), Vm, uuid, write=True)
         return ended(request, _flows_of(self.displayed(uuid)))
 
-    @explains
+    @explains_guest
     @action(detail=True)
     def explain(self, request: Request, uuid: UUID) -> Response:
         """Why the VM does (not) reach the outside by its first NIC: asked of the host now."""
         vm = self.displayed(uuid)
         if not vm.reservations:
             raise Conflict("This VM has no NIC.", code="no_nic")
-        return shown(why_not_out(user_of(request), vm.reservations[0]))
+        wanted = query(request, TryingGuest)
+        return shown(why_guest(user_of(request), vm.reservations[0], **wanted))
 
     @starts(VmShown)
     @action(detail=True, methods=["post"])

@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         command.add_argument("--config", type=Path, metavar="FILE", help="TOML or JSON")
         if name == "explain":
-            command.add_argument("what", metavar="WHAT", help="198.51.100.11:80/tcp, or a guest")
+            help_text = "198.51.100.11:80/tcp, a guest, or a network"
+            command.add_argument("what", metavar="WHAT", help=help_text)
             command.add_argument("--from", dest="source", default="", metavar="ADDRESS")
+            command.add_argument("--to", default="", metavar="ADDRESS:PORT/PROTOCOL|NETWORK")
+            command.add_argument("--in", dest="into", default="", metavar="PORT/PROTOCOL")
     return parser

@@ -48,13 +48,12 @@ def answers(config: HostConfig) -> Answers:
 
 def explained(config: HostConfig, case: Case) -> tuple[Step, ...]:
     """Why the case is as it is."""
-    spec = spec_store(config.paths).get(case.network)
     looker = Looker(
         paths=config.paths,
         uplinks=config.uplinks,
         vm_state=lambda port: _vm_state(config, port),
     )
-    return explain(looker, spec, case)
+    return explain(looker, spec_store(config.paths).get, case)
 
 
 def _vm_state(config: HostConfig, port: str) -> str | None:

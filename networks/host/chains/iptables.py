@@ -86,7 +86,7 @@ def _iptables_match(name: str, text: str, *, negated: bool) -> Match:
         else:
             values.append(part)
     if name == "protocol" and text == "all":
-        return Match("family", ("ipv4",), negated)
+        return Match("family", ("ipv4", "ipv6"), negated)
     if name == "state" and "dnat" in values:
         return Match("status", ("dnat",), negated) if len(values) == 1 else Match("")
     return Match(name, tuple(values), negated)

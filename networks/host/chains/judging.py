@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal
 
 Ending = Literal["accept", "drop", "return"]
@@ -35,6 +35,7 @@ class Packet:
     dport: int = 0
     state: str = "new"
     dnat: bool = False
+    family: Literal["ipv4", "ipv6"] = "ipv4"
 
     def value(self, name: str) -> object:
         """What stands in the field `name`; None when it is not known."""
@@ -48,7 +49,7 @@ class Packet:
             "dport": self.dport or None,
             "state": self.state,
             "status": ("dnat",) if self.dnat else (),
-            "family": "ipv4",
+            "family": self.family,
             "local": False,
         }
         return known.get(name)
@@ -56,14 +57,19 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One condition: the field is one of `values`. A field of "" can never be judged."""
+    """One condition: the field is one of `values`. A field of "" can never be judged; one of a
+    `family` of addresses holds for packets of this family alone (nft(8), "Payload expressions").
+    """
 
     name: str
     values: tuple[object, ...] = ()
     negated: bool = False
+    family: str = ""
 
     def holds(self, packet: Packet) -> bool | None:
         """None when it cannot be told."""
+        if self.family not in ("", packet.family):
+            return False
         found = packet.value(self.name)
         if found is None:
             return None
@@ -163,8 +169,8 @@ def _equals(found: object, wanted: object) -> bool | None:
     """Whether a packet's field is what a rule wants; None when the rule's word is not known."""
     if isinstance(found, tuple):
         return wanted in found
-    if isinstance(wanted, IPv4Network):
-        return IPv4Address(str(found)) in wanted
+    if isinstance(wanted, IPv4Network | IPv6Network):
+        return ip_address(str(found)) in wanted
     if isinstance(wanted, range):
         return found in wanted
     if wanted is None:
@@ -175,8 +181,9 @@ def _equals(found: object, wanted: object) -> bool | None:
     return str(found) == text
 
 
-def network(text: str) -> IPv4Network | None:
+def network(text: str) -> IPv4Network | IPv6Network | None:
+    """The network a rule names; None for what is no network."""
     try:
-        return IPv4Network(text, strict=False)
+        return ip_network(text, strict=False)
     except ValueError:
         return None

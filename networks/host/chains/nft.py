@@ -90,7 +90,8 @@ def _nft_vmap(
         entries = entries.get("elem", [])
     for key, statement in entries:
         verdict = _nft_verdict(statement) or ("go on", "")
-        match = Match(_nft_field(vmap["key"]), tuple(_nft_values(key, sets)))
+        values = tuple(_nft_values(key, sets))
+        match = Match(_nft_field(vmap["key"]), values, family=_nft_family(vmap["key"]))
         yield Rule((*matches, match), *verdict, text)
 
 
@@ -98,7 +99,8 @@ def _nft_match(match: Mapping[str, Any], sets: Mapping[str, Any]) -> Match:
     if match["op"] not in {"==", "!=", "in"}:
         return Match("")
     values = tuple(_nft_values(match["right"], sets))
-    return Match(_nft_field(match["left"]), values, negated=match["op"] == "!=")
+    field = match["left"]
+    return Match(_nft_field(field), values, match["op"] == "!=", _nft_family(field))
 
 
 _META = {
@@ -109,10 +111,14 @@ _META = {
     "l4proto": "protocol",
     "nfproto": "family",
 }
+_PAYLOAD_FAMILIES = {"ip": "ipv4", "ip6": "ipv6"}
 _PAYLOAD = {
     ("ip", "saddr"): "source",
     ("ip", "daddr"): "destination",
     ("ip", "protocol"): "protocol",
+    ("ip6", "saddr"): "source",
+    ("ip6", "daddr"): "destination",
+    ("ip6", "nexthdr"): "protocol",
     ("tcp", "sport"): "sport",
     ("udp", "sport"): "sport",
     ("th", "sport"): "sport",
@@ -120,6 +126,12 @@ _PAYLOAD = {
     ("udp", "dport"): "dport",
     ("th", "dport"): "dport",
 }
+
+
+def _nft_family(left: object) -> str:
+    """The family whose header a field is of; empty for what both have."""
+    payload = left.get("payload", {}) if isinstance(left, dict) else {}
+    return _PAYLOAD_FAMILIES.get(payload.get("protocol", ""), "")
 
 
 def _nft_field(left: object) -> str:

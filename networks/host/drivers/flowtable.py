@@ -97,6 +97,12 @@ def of_guest(address: str) -> list[bytes]:
     return found + [each for each in answered if _identity(each) not in known]
 
 
+def begun_by(found: Iterable[bytes], address: str) -> int:
+    """How many of some raw connections an address has begun."""
+    own = ip_address(address).packed
+    return sum(each[_SOURCE_AT : _SOURCE_AT + len(own)] == own for each in found)
+
+
 def of_subnets(subnets: Iterable[str], numbers: Iterable[int]) -> list[bytes]:
     """The raw connections that guests of subnets opened, or that forwards of these numbers made.
 

@@ -18,51 +18,58 @@ from networks.host.chains.nft import nft_base_chains, uses_iptables
 from networks.host.elements import TABLE
 
 _SECONDS = 3.0
-_FAMILIES = {"ip", "inet"}
-_LEGACY = Path("/proc/thread-self/net/ip_tables_names")
+_NFT_FAMILIES = {4: "ip", 6: "ip6"}
+_PROGRAMS = {4: "iptables", 6: "ip6tables"}
+_LEGACY = {
+    version: Path(f"/proc/thread-self/net/{family}_tables_names")
+    for version, family in _NFT_FAMILIES.items()
+}
 
 
-def forward_chains() -> tuple[list[BaseChain], list[str]]:
-    """Every foreign base chain on the IPv4 forward hook, and what could not be read, in words."""
-    return base_chains("forward")
+def forward_chains(version: int = 4) -> tuple[list[BaseChain], list[str]]:
+    """Every foreign base chain on the forward hook, and what could not be read, in words."""
+    return base_chains("forward", version)
 
 
-def base_chains(hook: str) -> tuple[list[BaseChain], list[str]]:
-    """Every foreign base chain on an IPv4 hook, and what could not be read, in words."""
+def base_chains(hook: str, version: int = 4) -> tuple[list[BaseChain], list[str]]:
+    """Every foreign base chain on a hook of IPv4 or IPv6, and what could not be read, in words."""
+    program = _PROGRAMS[version]
     found: list[BaseChain] = []
     unread: list[str] = []
-    for family, table in sorted(_tables(hook)):
+    for family, table in sorted(_tables(hook, version)):
         listing = _nft(f"list table {family} {table}")
         if not uses_iptables(listing):
             found += nft_base_chains(listing, hook)
-        elif (saved := _saved("iptables-nft-save")) is not None:
+        elif (saved := _saved(f"{program}-nft-save")) is not None:
             chains = iptables_base_chains(saved, family, hook)
             found += [each for each in chains if each.label.split()[1] == table]
         else:
             found += nft_base_chains(listing, hook)
-    legacy = _legacy()
-    if legacy:
-        saved = _saved("iptables-legacy-save")
+    if _legacy(version):
+        saved = _saved(f"{program}-legacy-save")
         if saved is None:
-            unread.append("rules of iptables-legacy, for want of the program iptables-legacy-save")
+            unread.append(
+                f"rules of {program}-legacy, for want of the program {program}-legacy-save"
+            )
         else:
-            found += iptables_base_chains(saved, "iptables-legacy", hook)
+            found += iptables_base_chains(saved, f"{program}-legacy", hook)
     return found, unread
 
 
-def _tables(hook: str) -> set[tuple[str, str]]:
+def _tables(hook: str, version: int) -> set[tuple[str, str]]:
+    families = {_NFT_FAMILIES[version], "inet"}
     chains = (each["chain"] for each in _nft("list chains") if "chain" in each)
     return {
         (chain["family"], chain["table"])
         for chain in chains
-        if chain.get("hook") == hook and chain["family"] in _FAMILIES and chain["table"] != TABLE
+        if chain.get("hook") == hook and chain["family"] in families and chain["table"] != TABLE
     }
 
 
-def _legacy() -> str:
+def _legacy(version: int) -> str:
     """Opening the file loads no module; where iptables-legacy was never used it is empty."""
     try:
-        return _LEGACY.read_text()
+        return _LEGACY[version].read_text()
     except OSError:
         return ""
 

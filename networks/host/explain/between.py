@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from networks.host.explain.seen import Foreign, HostFacts
-from networks.host.explain.steps import Step, broken, ok, unknown
+from networks.host.explain.steps import Step, broken, listed, ok, unknown
 from networks.host.own_router import host_side
 from networks.host.spec import NetworkSpec
 
 
 def routing(spec: NetworkSpec, host: HostFacts) -> Iterator[Step]:
     """What lies between an uplink and the bridge."""
-    yield _bridge(host_side(spec), host)
+    yield bridge(host_side(spec), host)
     if spec.transit:
         yield _router(host)
     yield _forwarding(host)
@@ -26,7 +26,23 @@ def routing(spec: NetworkSpec, host: HostFacts) -> Iterator[Step]:
         yield ok("chain", "Other firewalls let it through", found)
 
 
+def kernel(host: HostFacts, key: str = "kernel", of: str = "the network") -> Step:
+    """Whether the elements of a network as a whole are there."""
+    title = f"The rules of {of} are in the kernel"
+    if not host.missing:
+        return ok(key, title, "None is missing.")
+    return broken(
+        key,
+        title,
+        f"Not in the kernel: {listed(host.missing)}.",
+        wanted="All of the network's rules.",
+        remedy="Press Repair.",
+        mend="repair",
+    )
+
+
 def rules(host: HostFacts) -> Step:
+    """Whether our tables are as we load them."""
     title = "The firewall rules are loaded"
     if host.skeleton:
         return ok("rules", title, "The tables inet kvmweb and bridge kvmweb are as they should.")
@@ -49,8 +65,8 @@ def _forwarding(host: HostFacts) -> Step:
             "forwarding",
             title,
             f"Forwarding is off on {', '.join(closed)}.",
-            wanted="net.ipv4.conf.….forwarding = 1 on the uplinks and the bridge.",
-            remedy=f"Press Repair, or: sysctl net.ipv4.conf.{closed[0]}.forwarding=1.",
+            wanted=f"{host.forwarding.format('…')} = 1.",
+            remedy=f"Press Repair, or: sysctl {host.forwarding.format(closed[0])}=1.",
             mend="repair",
         )
     names = ", ".join(link.name for link in links)
@@ -89,7 +105,8 @@ def _router(host: HostFacts) -> Step:
     )
 
 
-def _bridge(spec: NetworkSpec, host: HostFacts) -> Step:
+def bridge(spec: NetworkSpec, host: HostFacts) -> Step:
+    """Whether the network's bridge is on and has the gateway's address."""
     title = "The bridge of the network is there"
     held = (spec.bridge, spec.gateway) in host.holds
     if host.bridge is None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address
 
+from networks.host.contents import allowed_sources
 from networks.host.explain.between import routing, rules
 from networks.host.explain.guest import guest_steps
+from networks.host.explain.lists import Asked, opened
 from networks.host.explain.seen import ForwardFacts, GuestFacts, HostFacts
+from networks.host.explain.service import returning, service
 from networks.host.explain.steps import Step, broken, listed, ok, unknown
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
 
@@ -15,22 +18,24 @@ def explain_forward(
     spec: NetworkSpec,
     reservation: ReservationSpec,
     forward: ForwardSpec,
-    source: str,
+    asked: Asked,
     facts: tuple[HostFacts, ForwardFacts, GuestFacts],
 ) -> tuple[Step, ...]:
     """The way of a packet to a forward, from outside to the guest and back."""
     host, own, guest = facts
+    protocol = asked.protocol if forward.protocol == "all" else forward.protocol
     return (
         _address(forward, host),
         _listener(forward, own),
         rules(host),
         _element(forward, own),
-        _sources(forward, source),
+        _sources(spec, forward, asked.address),
         _limits(forward, own),
+        *([opened(spec, reservation, asked)] if forward.protocol == "all" else []),
         *routing(spec, host),
         *guest_steps(spec, reservation, guest),
-        _service(forward, reservation, own),
-        _return(spec, own),
+        service(reservation, protocol, asked.port, own),
+        returning(spec, own),
     )
 
 
@@ -40,7 +45,10 @@ def _address(forward: ForwardSpec, host: HostFacts) -> Step:
     uplinks = {link.name: link for link in host.uplinks}
     wanted = f"{address} on {' or '.join(uplinks) or 'an uplink'}."
     if not names:
-        remedy = f"Give it back: ip address add {address}/32 dev {next(iter(uplinks), 'UPLINK')}."
+        bits = 128 if ":" in address else 32
+        remedy = (
+            f"Give it back: ip address add {address}/{bits} dev {next(iter(uplinks), 'UPLINK')}."
+        )
         found = f"No interface of the host has {address}."
         return broken("address", title, found, wanted=wanted, remedy=remedy)
     link = uplinks.get(names[0])
@@ -73,7 +81,8 @@ def _listener(forward: ForwardSpec, own: ForwardFacts) -> Step:
 
 def _element(forward: ForwardSpec, own: ForwardFacts) -> Step:
     title = "The port is led to the guest"
-    target = f"{forward.address}:{forward.port}"
+    public = endpoint(forward.public_address, forward.public_port)
+    target = endpoint(forward.address, forward.port)
     if own.other:
         return broken(
             "dnat",
@@ -89,22 +98,22 @@ def _element(forward: ForwardSpec, own: ForwardFacts) -> Step:
             "dnat",
             title,
             f"The rule is not in the kernel: {listed(own.missing)}.",
-            wanted=f"{forward.public_address}:{forward.public_port} leads to {target}.",
+            wanted=f"{public} leads to {target}.",
             remedy="Press Repair.",
             mend="repair",
         )
-    found = f"{forward.public_address}:{forward.public_port} leads to {target}."
+    found = f"{public} leads to {target}."
     return ok("dnat", title, found)
 
 
-def _sources(forward: ForwardSpec, source: str) -> Step:
+def _sources(spec: NetworkSpec, forward: ForwardSpec, source: str) -> Step:
     title = "The source is allowed"
     if not forward.sources:
         return ok("sources", title, "Anyone may use it.")
     allowed = ", ".join(forward.sources)
     if not source:
         return unknown("sources", title, f"Only {allowed} may use it.")
-    if any(IPv4Address(source) in IPv4Network(each) for each in forward.sources):
+    if any(ip_address(source) in each for each in allowed_sources(spec, forward)):
         return ok("sources", title, f"{source} is among {allowed}.")
     return broken(
         "sources",
@@ -132,53 +141,7 @@ def _limits(forward: ForwardSpec, own: ForwardFacts) -> Step:
     return ok("limits", title, f"{own.open_now} connections{most} are open.")
 
 
-def _service(forward: ForwardSpec, reservation: ReservationSpec, own: ForwardFacts) -> Step:
-    title = "Something in the guest answers on the port"
-    place = f"{forward.protocol.upper()} port {forward.port}"
-    if forward.protocol == "all":
-        return unknown("service", title, "The whole address leads to the guest: name a port.")
-    if own.near == "open":
-        return ok("service", title, f"{reservation.hostname} answers on {place}.")
-    if own.near == "refused":
-        return broken(
-            "service",
-            title,
-            f"Nothing in the guest listens on {place} of {reservation.address}.",
-            wanted=f"A program that listens on {place}, on all addresses or this one.",
-            remedy="Start the service in the guest, or lead the forward to another port.",
-        )
-    if forward.protocol == "udp":
-        found = "The guest refuses no datagram on the port. UDP itself says nothing more."
-        return unknown("service", title, found)
-    if own.near is None:
-        return unknown("service", title, "It was not tried.")
-    return broken(
-        "service",
-        title,
-        f"The guest does not answer on {place}, not even with a refusal.",
-        wanted="An answer.",
-        remedy="See whether a firewall inside the guest drops this port.",
-    )
-
-
-def _return(spec: NetworkSpec, own: ForwardFacts) -> Step:
-    title = "Answers find their way back"
-    wanted = f"A default route in the guest that leads to {spec.gateway}."
-    if own.far == "open":
-        return ok("return", title, "The guest also answers addresses outside of its network.")
-    if own.near == "open" and own.far is not None:
-        return broken(
-            "return",
-            title,
-            "The guest answers the host on its own network, but nobody beyond it.",
-            wanted=wanted,
-            remedy="Set the guest's default route, or have its own firewall let in others than its"
-            " neighbours.",
-        )
-    if own.replied:
-        found = f"{own.replied} of {own.open_now} connections through it have had an answer."
-        return ok("return", title, found)
-    if own.open_now:
-        found = f"None of the {own.open_now} connections through it had an answer yet."
-        return unknown("return", title, found, wanted=wanted)
-    return unknown("return", title, "No connection went through it yet.", wanted=wanted)
+def endpoint(address: str, port: int) -> str:
+    """An address and port, as they are written (RFC 3986, section 3.2.2)."""
+    shown = f"[{address}]" if ":" in address else address
+    return f"{shown}:{port}" if port else shown

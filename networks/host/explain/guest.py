@@ -17,8 +17,11 @@ def guest_steps(
     yield _vm(reservation, guest)
     yield _port(spec, reservation, guest)
     yield _tied(reservation, guest)
-    yield _dhcp(reservation, guest)
-    yield _arp(reservation, guest)
+    if ":" in reservation.address:
+        yield _slaac(spec, reservation, guest)
+    else:
+        yield _dhcp(reservation, guest)
+    yield _neighbour(reservation, guest)
 
 
 def _vm(reservation: ReservationSpec, guest: GuestFacts) -> Step:
@@ -102,23 +105,57 @@ def _dhcp(reservation: ReservationSpec, guest: GuestFacts) -> Step:
     )
 
 
-def _arp(reservation: ReservationSpec, guest: GuestFacts) -> Step:
+def _slaac(spec: NetworkSpec, reservation: ReservationSpec, guest: GuestFacts) -> Step:
+    """A guest makes its address itself, of what the host announces (RFC 4862)."""
+    title = "The guest made itself its address"
+    if guest.mac:
+        return ok("slaac", title, f"It has {reservation.address}.")
+    if not guest.dhcp:
+        return broken(
+            "ra",
+            title,
+            f"The service that announces {spec.subnet} to guests does not run.",
+            wanted="dnsmasq running.",
+            remedy="Press Repair, and see that the network worker of the host runs.",
+            mend="repair",
+        )
+    if guest.link_mac:
+        return broken(
+            "slaac",
+            title,
+            f"The guest speaks IPv6 on its link and has not taken {reservation.address}.",
+            wanted="The address that follows from the prefix and the MAC (SLAAC, EUI-64).",
+            remedy="In the guest, let router advertisements be accepted and no privacy or"
+            " stable-secret addresses be made (addr_gen_mode eui64).",
+        )
+    return broken(
+        "slaac",
+        title,
+        "The guest does not speak IPv6: nobody answers for its address on the link.",
+        wanted=f"{reservation.address} in the guest.",
+        remedy="See on its console whether the guest has started and IPv6 is on in it.",
+    )
+
+
+def _neighbour(reservation: ReservationSpec, guest: GuestFacts) -> Step:
     title = "The guest answers for its address"
+    six = ":" in reservation.address
+    key, asked = ("nd", "a neighbour solicitation") if six else ("arp", "an ARP request")
     if not guest.mac:
         return broken(
-            "arp",
+            key,
             title,
-            f"Nobody answers an ARP request for {reservation.address}.",
+            f"Nobody answers {asked} for {reservation.address}.",
             wanted=f"An answer from {reservation.mac}.",
             remedy="See on its console whether the guest is up and its network card has the"
             " address.",
         )
     if guest.mac != reservation.mac.lower():
         return broken(
-            "arp",
+            key,
             title,
             f"{guest.mac} answers for {reservation.address}.",
             wanted=f"An answer from {reservation.mac}.",
             remedy="Give the machine with that MAC another address.",
         )
-    return ok("arp", title, f"{guest.mac} answers.")
+    return ok(key, title, f"{guest.mac} answers.")

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from networks.host.explain.between import routing, rules
 from networks.host.explain.guest import guest_steps
+from networks.host.explain.lists import Asked, egress, rule_words
 from networks.host.explain.seen import GuestFacts, HostFacts, Outbound
 from networks.host.explain.steps import Step, broken, listed, ok, unknown
-from networks.host.spec import NetworkSpec, ReservationSpec
+from networks.host.ruleset import CONNECTIONS_PER_GUEST
+from networks.host.spec import NetworkSpec, ReservationSpec, own_sources
 
 
 def explain_outbound(
     spec: NetworkSpec,
     reservation: ReservationSpec,
+    asked: Asked,
     facts: tuple[HostFacts, Outbound, GuestFacts],
 ) -> tuple[Step, ...]:
     """The way of a guest's packet to the outside and back."""
     host, out, guest = facts
+    aimed = asked.address or spec.egress is not None
     return (
         _mode(spec),
+        *([egress(spec, asked)] if aimed and spec.mode != "isolated" else []),
         *guest_steps(spec, reservation, guest),
         rules(host),
-        _nat(spec, host),
+        _share(out),
+        _nat(spec, reservation, host),
         *routing(spec, host),
         _uplink(host),
-        _source_address(spec, host),
+        _source_address(spec, reservation, host),
         _resolvers(out),
         _answers(out),
     )
@@ -40,19 +46,27 @@ def _mode(spec: NetworkSpec) -> Step:
             remedy="Use a NAT network for this VM. Isolation is what this network is for.",
         )
     if spec.egress is not None:
-        return ok("mode", title, f"Guests may go where the network lists: {_places(spec)}.")
+        return ok(
+            "mode", title, f"Guests may go where the network lists: {rule_words(spec.egress)}."
+        )
     return ok("mode", title, "The network has a way out.")
 
 
-def _places(spec: NetworkSpec) -> str:
-    places = []
-    for rule in spec.egress or ():
-        ports = "" if not rule.last_port else f" {rule.first_port}-{rule.last_port}"
-        places.append(f"{rule.protocol}{ports} to {rule.cidr}")
-    return listed(tuple(places)) or "nothing at all"
+def _share(out: Outbound) -> Step:
+    title = "The guest has room for new connections"
+    most = f"of the {CONNECTIONS_PER_GUEST:,} that a guest may have begun at the same time"
+    if out.begun < CONNECTIONS_PER_GUEST:
+        return ok("share", title, f"It has begun {out.begun:,} {most}.")
+    return broken(
+        "share",
+        title,
+        f"It has begun {out.begun:,} {most}: new ones are refused.",
+        wanted="Fewer connections.",
+        remedy="See in Flows what the guest connects to, and end what it does not need.",
+    )
 
 
-def _nat(spec: NetworkSpec, host: HostFacts) -> Step:
+def _nat(spec: NetworkSpec, guest: ReservationSpec, host: HostFacts) -> Step:
     title = "The network may go out, and as whom"
     if host.missing:
         return broken(
@@ -65,14 +79,16 @@ def _nat(spec: NetworkSpec, host: HostFacts) -> Step:
         )
     if spec.mode == "routed":
         return ok("nat", title, "Guests go out as themselves.")
-    sources = ", ".join(_sources_of(spec)) or "the host"
+    sources = ", ".join(_sources_of(spec, guest)) or "the host"
     return ok("nat", title, f"Guests go out as {sources}.")
 
 
-def _sources_of(spec: NetworkSpec) -> tuple[str, ...]:
+def _sources_of(spec: NetworkSpec, guest: ReservationSpec) -> tuple[str, ...]:
     """The public addresses guests are seen with; none where that is the host's own or theirs."""
     if spec.mode != "nat":
         return ()
+    if own := own_sources(spec).get(guest.address):
+        return (own,)
     return spec.source_pool or ((spec.source_address,) if spec.source_address else ())
 
 
@@ -95,9 +111,9 @@ def _uplink(host: HostFacts) -> Step:
     return ok("uplink", title, f"The default route leads through {links[0].name}.")
 
 
-def _source_address(spec: NetworkSpec, host: HostFacts) -> Step:
+def _source_address(spec: NetworkSpec, guest: ReservationSpec, host: HostFacts) -> Step:
     title = "The network's public address is on the host"
-    sources = _sources_of(spec)
+    sources = _sources_of(spec, guest)
     if not sources:
         own = "addresses of their own" if spec.mode == "routed" else "the address of the host"
         return ok("address", title, f"Guests go out with {own}.")
@@ -110,7 +126,7 @@ def _source_address(spec: NetworkSpec, host: HostFacts) -> Step:
         title,
         f"Guests go out as {address}, which no interface of the host has: answers are lost.",
         wanted=f"{address} on an uplink.",
-        remedy=f"Give it back: ip address add {address}/32 dev"
+        remedy=f"Give it back: ip address add {address}/{128 if ':' in address else 32} dev"
         f" {next((link.name for link in host.uplinks), 'UPLINK')}.",
     )
 

@@ -34,7 +34,8 @@ class GuestFacts:
     """What was seen of the guest's side. `vm` is its power state, empty when nobody could tell.
 
     `lease` says in words until when it has one, `mac` who answers for its address. `tied` are the
-    elements of its port that are missing. `dhcp` is whether the DHCP service runs.
+    elements of its port that are missing. `dhcp` is whether the service runs that gives addresses
+    or announces the prefix. `link_mac` is who answers for the guest's IPv6 address on the link.
     """
 
     is_vm: bool = False
@@ -45,12 +46,13 @@ class GuestFacts:
     dhcp: bool = False
     lease: str = ""
     mac: str = ""
+    link_mac: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
-    """What was seen of the host. `gateways` are the interfaces with a default route, `holds` the
-    addresses by interface."""
+    """What was seen of the host. `forwarding` is the setting that each link needs, `gateways` are
+    the interfaces with a default route, `holds` the addresses by interface."""
 
     skeleton: bool
     uplinks: tuple[Link, ...]
@@ -59,6 +61,7 @@ class HostFacts:
     bridge: Link | None
     chains: tuple[Foreign, ...] = ()
     unread: tuple[str, ...] = ()
+    forwarding: str = "net.ipv4.conf.{}.forwarding"
     missing: tuple[str, ...] = ()
     """Elements of the network as a whole that are not in the kernel."""
     router: tuple[str, ...] = ()
@@ -81,8 +84,10 @@ class ForwardFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outbound:
-    """What was seen of a guest's own connections, and of name servers for it."""
+    """What was seen of a guest's own connections, of those it has begun, and of name servers for
+    it."""
 
     open_now: int = 0
     replied: int = 0
+    begun: int = 0
     resolvers: tuple[str, ...] = ()

@@ -14,15 +14,23 @@ _LISTED = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """By ids. `forward` with its `protocol`, or `reservation` for the way out of a guest.
-    `public_port` is the one of several that is asked about, `source` who tries, if known."""
+    """By ids. `forward` with its `protocol`, `reservation` for the way out of a guest, or in by no
+    forward, or `peer` for that to another network. `public_port` is the one of several that is
+    asked about, `source` who tries, if known. `destination` is where a guest goes, and `port` its
+    port there, or that of the guest where the way leads in; both by `protocol`. `version` is the
+    family where no address says it."""
 
     network: str
     forward: str = ""
-    protocol: str = "tcp"
+    protocol: Literal["tcp", "udp", "icmp"] = "tcp"
     public_port: int = 0
     source: str = ""
     reservation: str = ""
+    way: Literal["out", "in"] = "out"
+    destination: str = ""
+    port: int = 0
+    version: Literal[4, 6] = 4
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +66,6 @@ def untold(what: str) -> tuple[Step, ...]:
             mend="repair",
         ),
     )
-
-
-def ipv6_untold() -> tuple[Step, ...]:
-    """What is said of a forward of IPv6, whose way is not looked at."""
-    found = "The host has the forward. The way of IPv6 packets is not looked at."
-    return (unknown("family", "Its packets are IPv4", found),)
 
 
 def ok(key: str, title: str, found: str) -> Step:

@@ -142,6 +142,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
         lambda w: {"network": w.uuid("network"), "peer": str(w.unpaired.uuid)},
     ),
     "get peering-detail": (READ, nothing),
+    "get peering-explain": (READ, nothing),
     "post peering-accept": (CHANGE, nothing),
     "delete peering-detail": (CHANGE, nothing),
     "get forward-list": (EVERYBODY, nothing),

@@ -92,6 +92,8 @@ DOORS = [
     Door("network-delete", (409, 403, 404, 409), "network", "post"),
     Door("peering-new", WRITE, "network"),
     Door("peering-new", (400, 403, 404, 400), "network", "post", {"peer": "nobody"}),
+    Door("peering-why", READ, "peering"),
+    Door("peering-why-now", READ, "peering"),
     Door("peering-accept", DO, "peering", "post"),
     Door("peering-end", WRITE, "peering"),
     Door("peering-end", DO, "peering", "post"),

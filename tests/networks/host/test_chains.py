@@ -10,9 +10,10 @@ from kvmweb.host.config import HostPaths
 from networks.host.case import explain
 from networks.host.chains.iptables import iptables_base_chains
 from networks.host.chains.judging import BaseChain, Packet, judge
+from networks.host.chains.nft import nft_base_chains
 from networks.host.explain.steps import Case
 from networks.host.facts import Looker
-from tests.networks.host.lab import forward, network, with_forwards
+from tests.networks.host.lab import network
 
 pytestmark = pytest.mark.pure
 
@@ -118,12 +119,37 @@ def test_a_source_that_is_not_known_may_be_dropped() -> None:
     assert judge(chain(text), replace(NEW, source=None)).may == {"accept", "drop"}
 
 
-def test_a_forward_of_ipv6_is_said_not_to_be_looked_at() -> None:
+def test_a_network_without_ipv6_says_so() -> None:
     plain = network(1, guests=1)
-    six = replace(forward(1, 1, plain.reservations[0]), public_address="2001:db8::1")
-    case = Case(network=plain.subject, forward=six.id)
-    (step,) = explain(Looker(paths=HostPaths()), with_forwards(plain, six), case)
-    assert (step.key, step.verdict) == ("family", "unknown")
+    case = Case(network=plain.subject, reservation=plain.reservations[0].id, destination="2001::1")
+    (step,) = explain(Looker(paths=HostPaths()), lambda _: plain, case)
+    assert (step.key, step.verdict) == ("family", "broken")
+
+
+@pytest.mark.parametrize(
+    ("match", "version", "drops"),
+    [
+        ({"protocol": "ip", "field": "saddr"}, 6, False),
+        ({"protocol": "ip6", "field": "saddr"}, 6, True),
+        ({"protocol": "ip6", "field": "saddr"}, 4, False),
+    ],
+)
+def test_a_rule_about_one_family_leaves_the_other_alone(
+    match: dict[str, str], version: int, drops: bool
+) -> None:
+    other = {"prefix": {"addr": "192.0.2.0", "len": 24}}
+    if match["protocol"] == "ip6":
+        other = {"prefix": {"addr": "2001:db8:9::", "len": 48}}
+    statement = {"match": {"op": "!=", "left": {"payload": match}, "right": other}}
+    place = {"family": "inet", "table": "mine"}
+    (made,) = nft_base_chains(
+        [
+            {"chain": {**place, "name": "f", "hook": "forward", "policy": "accept"}},
+            {"rule": {**place, "chain": "f", "expr": [statement, {"drop": None}]}},
+        ]
+    )
+    six = replace(NEW, source="2001:db8::1", destination="2001:db8::2", family="ipv6")
+    assert judge(made, six if version == 6 else NEW).drops is drops
 
 
 def test_chains_that_go_in_circles_end() -> None:
