@@ -121,6 +121,7 @@ class HoldingAdmin(OperatorAdmin):
         "public_address",
         "ports",
         "protocol",
+        "served_name",
         "way",
         "guest_name",
         "network_name",
@@ -129,7 +130,14 @@ class HoldingAdmin(OperatorAdmin):
         "until",
     )
     list_filter = ("way", "protocol", "host_name")
-    search_fields = ("public_address", "=first_port", "guest_name", "network_name", "project_name")
+    search_fields = (
+        "public_address",
+        "=first_port",
+        "served_name",
+        "guest_name",
+        "network_name",
+        "project_name",
+    )
 
 
 @admin.register(ForwardUsage)

@@ -1,7 +1,7 @@
 """Writing down who had which public address and port, as it is claimed and let go of.
 
-A forward's rows are written in the transaction of its claims and end when its host has let go of
-it. By which addresses a network goes out is written as its host applies it.
+Rows of a forward or host name are written in the transaction that takes it and end when its host
+has let go of it. By which addresses a network goes out is written as its host applies it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ from collections.abc import Iterable
 from django.db.models import Max, Min
 from django.utils import timezone
 
-from networks.models import Forward, ForwardQuerySet, Holding, Network, PortClaim
+from networks.host.proxy import HTTP_PORT, TLS_PORT
+from networks.models import (
+    Forward,
+    ForwardQuerySet,
+    Holding,
+    HostName,
+    HostNameQuerySet,
+    Network,
+    PortClaim,
+)
 
 ANY, ALL_PORTS = "any", (0, 65535)
 
@@ -46,6 +55,36 @@ def ended(forwards: ForwardQuerySet) -> None:
     """Their hosts have let go of these forwards."""
     held = Holding.objects.filter(forward__in=forwards).open()
     held.update(until=timezone.now())
+
+
+def named(found: HostName) -> None:
+    """This name leads to its guest, on the ports it is served on, from now on."""
+    wanted = _served(found)
+    held = Holding.objects.filter(name=found).open()
+    if [(row.first_port, row.guest_address) for row in held.order_by("first_port")] == wanted:
+        return
+    held.update(until=timezone.now())
+    Holding.objects.bulk_create(_named(found, port) for port, _ in wanted)
+
+
+def _served(found: HostName) -> list[tuple[int, str]]:
+    ports = [HTTP_PORT] if found.http_port or found.redirect else []
+    ports += [TLS_PORT] if found.tls != HostName.Tls.OFF else []
+    return [(port, found.reservation.address) for port in ports]
+
+
+def _named(found: HostName, port: int) -> Holding:
+    row = _row(found.network, found.public_address.address, Holding.Way.IN)
+    row.since, row.name, row.served_name = timezone.now(), found, found.name
+    row.protocol, row.first_port, row.last_port = "tcp", port, port
+    guest = found.reservation
+    row.guest_name, row.guest_address, row.guest_mac = guest.name, guest.address, guest.mac
+    return row
+
+
+def no_longer_named(names: HostNameQuerySet) -> None:
+    """Their hosts have let go of these names."""
+    Holding.objects.filter(name__in=names).open().update(until=timezone.now())
 
 
 def goes_out(network: Network, addresses: Iterable[str]) -> None:

@@ -204,6 +204,7 @@ def record(network: Network, outcome: Outcome) -> None:
     gone = {"present": False, "since__lte": outcome.generation}
     history.ended(network.forwards.filter(**gone))
     network.forwards.filter(**gone).delete()
+    history.no_longer_named(network.hostnames.filter(**gone))
     network.hostnames.filter(**gone).delete()
     network.reservations.filter(**gone).delete()
     network.asked_for.filter(**gone).delete()

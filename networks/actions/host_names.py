@@ -12,7 +12,7 @@ from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict, Invalid
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
-from networks import certificates, host_names
+from networks import certificates, history, host_names
 from networks.actions.certificates import store_certificate
 from networks.actions.forwards import lock_public_address
 from networks.actions.lookup import locked, named, still_present
@@ -73,6 +73,7 @@ def add_host_name(
         given = _given(made, serving)
         _insert(made)
         _keep(made, given)
+        history.named(made)
         job = request(actor, network, f"Lead {made}")
         audit(actor, "host_name.create", made, project=network.project, job=job.uuid)
     return made
@@ -104,6 +105,7 @@ def change_host_name(
             found.reservation = _usable(network, target)
         _serve(found, changes)
         _keep(found, _given(found, changes))
+        history.named(found)
         return _changed(actor, network, found, "Change", "change")
 
 

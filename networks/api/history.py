@@ -23,6 +23,7 @@ class HoldingShown(Shown):
     protocol = serializers.CharField(help_text="tcp, udp or any.")
     first_port = serializers.IntegerField()
     last_port = serializers.IntegerField()
+    served_name = serializers.CharField(help_text="The host name on that port, if it was one.")
     host = serializers.CharField(source="host_name")
     project = serializers.UUIDField(source="project_uuid")
     project_name = serializers.CharField()
@@ -43,6 +44,7 @@ class HoldingFilter(Filters):
     protocol = filters.ChoiceFilter(
         method="filter_protocol", choices=[("tcp", "TCP"), ("udp", "UDP")]
     )
+    name = filters.CharFilter("served_name", "iexact", help_text="Exactly this host name.")
     at = filters.IsoDateTimeFilter(method="filter_at", help_text="Held at this moment.")
     way = filters.ChoiceFilter(choices=Holding.Way.choices)
     project = filters.UUIDFilter("project_uuid")

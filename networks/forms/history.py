@@ -12,6 +12,12 @@ class WhoForm(forms.Form):
     address = forms.GenericIPAddressField(
         label="Public address", required=False, widget=forms.TextInput(attrs={"class": "mono"})
     )
+    name = forms.CharField(
+        label="Host name",
+        required=False,
+        max_length=253,
+        widget=forms.TextInput(attrs={"class": "mono", "autocapitalize": "none"}),
+    )
     port = forms.IntegerField(label="Port", required=False, min_value=0, max_value=65535)
     protocol = forms.ChoiceField(
         label="Protocol", required=False, choices=[("", "Any"), ("tcp", "TCP"), ("udp", "UDP")]
@@ -38,6 +44,8 @@ class WhoForm(forms.Form):
         asked = self.cleaned_data
         if asked["address"]:
             rows = rows.filter(public_address=asked["address"])
+        if asked["name"]:
+            rows = rows.filter(served_name__iexact=asked["name"].strip().rstrip("."))
         if asked["port"] is not None:
             rows = rows.filter(first_port__lte=asked["port"], last_port__gte=asked["port"])
         if asked["protocol"]:

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 
 from kvmweb.hosts.models import OperatorsQuerySet
+from networks.models.host_names import HostName
 from networks.models.networks import Network
 from networks.models.parts import Forward
 
@@ -18,13 +19,14 @@ class HoldingQuerySet(OperatorsQuerySet["Holding"]):
         return self.filter(until__isnull=True)
 
     def for_display(self) -> Self:
-        return self.select_related("forward", "network")
+        return self.select_related("forward", "name", "network")
 
 
 class Holding(models.Model):
-    """A public address, or ports of it, that led to a guest or that a network's guests went out by.
+    """A public address, ports of it, or a host name on one of them (`served_name`), that led to a
+    guest or that a network's guests went out by.
 
-    Everything it tells of others is a copy; `forward` and `network` are only there while they are.
+    Everything it tells of others is a copy; `forward`, `name`, `network` are there while they are.
     `first_port` to `last_port` is one port, a range, or all of them; the protocol "any" is all.
     """
 
@@ -38,7 +40,8 @@ class Holding(models.Model):
     protocol = models.CharField(max_length=7, editable=False)
     first_port = models.PositiveIntegerField(editable=False)
     last_port = models.PositiveIntegerField(editable=False)
-    host_name = models.CharField(max_length=32, editable=False)
+    served_name = models.CharField("host name", max_length=253, blank=True, editable=False)
+    host_name = models.CharField("host", max_length=32, editable=False)
     project_name = models.CharField(max_length=63, editable=False)
     project_uuid = models.UUIDField(editable=False)
     network_name = models.CharField(max_length=63, editable=False)
@@ -51,6 +54,9 @@ class Holding(models.Model):
     forward = models.ForeignKey(
         Forward, null=True, on_delete=models.SET_NULL, related_name="holdings", editable=False
     )
+    name = models.ForeignKey(
+        HostName, null=True, on_delete=models.SET_NULL, related_name="holdings", editable=False
+    )
     network = models.ForeignKey(
         Network, null=True, on_delete=models.SET_NULL, related_name="holdings", editable=False
     )
@@ -61,6 +67,7 @@ class Holding(models.Model):
         ordering = ["-since", "-pk"]
         indexes = [
             models.Index(fields=["public_address", "first_port"], name="who_had_it"),
+            models.Index(fields=["served_name"], name="who_had_the_name"),
             models.Index(fields=["network"], condition=Q(until__isnull=True), name="who_has_it"),
         ]
 

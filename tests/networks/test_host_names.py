@@ -27,7 +27,7 @@ from networks.actions import (
 )
 from networks.host.spec import HostNameSpec
 from networks.host_names import parse_name
-from networks.models import HostName, HostNameUsage, Network, Reservation
+from networks.models import Holding, HostName, HostNameUsage, Network, Reservation
 from networks.spec_from_rows import build_spec
 from tests.cast import FACTS, finish_job
 from tests.refusals import refused
@@ -268,3 +268,28 @@ def test_pages_say_where_names_lead_in_as_many_queries_for_one_as_for_many(
     for number in range(5):
         add_host_name(actor, reservation=reservation.uuid, name=f"n{number}.example.org")
     assert [queries(page) for page in pages] == few
+
+
+def test_who_had_a_name_is_kept_after_it_is_gone(
+    actor: Actor, olga: User, client: Client, reservation: Reservation
+) -> None:
+    made = add_host_name(actor, reservation=reservation.uuid, name=WWW)
+    change_host_name(actor, made.uuid, note="the same guest")
+    spare = add_reservation(actor, network=reservation.network.uuid, name="spare")
+    change_host_name(actor, made.uuid, reservation=spare.uuid, http_port=None)
+    delete_host_name(actor, made.uuid)
+    finish(reservation)
+    rows = Holding.objects.filter(served_name=WWW).order_by("pk")
+    assert [(row.guest_name, row.first_port, row.protocol) for row in rows] == [
+        ("web-1", 80, "tcp"),
+        ("web-1", 443, "tcp"),
+        ("spare", 443, "tcp"),
+    ]
+    assert all(row.until for row in rows)
+    assert not HostName.objects.exists()
+    client.force_login(olga)
+    for found, asked in ((3, WWW.upper()), (0, "other.example.org")):
+        page = client.get(reverse("who-had-it"), {"name": asked}).content.decode()
+        assert page.count(f'<div class="mono">{WWW}</div>') == found
+        said = client.get(reverse("api:holding-list"), {"name": asked}).json()["results"]
+        assert [row["served_name"] for row in said] == [WWW] * found
