@@ -1,7 +1,8 @@
 """Asking a host something that is needed now. See `kvmweb.core.question`.
 
 Only for reading: what should be is never changed this way. Never call it in a transaction: a host
-may take its time.
+may take its time. Whoever waits no longer takes the question back, so no host works for nobody;
+that needs no clock that both have.
 """
 
 from __future__ import annotations
@@ -50,13 +51,15 @@ def ask(host: Host, what: str, body: dict[str, Any], *, seconds: float = PATIENC
 
 def _exchange(host: Host, question: Question) -> bytes:
     queue, key = queue_of(host.name), answer_to(question.id)
-    client = _client(settings.REDIS_URL)
+    client, message = _client(settings.REDIS_URL), sealed(host.name, host.key, question)
     try:
         with client.pipeline(transaction=False) as pipe:
-            pipe.rpush(queue, sealed(host.name, host.key, question))
+            pipe.rpush(queue, message)
             pipe.expire(queue, KEPT)
             pipe.execute()
         taken = client.blpop([key], timeout=question.patience)
+        if taken is None:
+            client.lrem(queue, 1, message)  # type: ignore[arg-type]
     except (RedisError, OSError) as error:
         log.warning("host %s cannot be asked: %s", host, error)
         raise _silent(host) from error

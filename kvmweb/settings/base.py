@@ -56,6 +56,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "kvmweb.ui.middleware.refusals",
+    "kvmweb.ui.asking.LimitsQuestions",
 ]
 
 ROOT_URLCONF = "kvmweb.urls"

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from kvmweb.core.access import get_for
 from kvmweb.hosts.ask import HostCannotSay, HostSilent
+from kvmweb.ui.asking import asks_host
 from kvmweb.ui.requests import actor_of, may_write, user_of
 from networks.flows import Of, end_flows, flows, of_forward, of_network
 from networks.models import Forward, Network
@@ -28,11 +29,13 @@ def forward(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return flows_page(request, of_forward(_forward(request, uuid)))
 
 
+@asks_host
 @require_safe
 def forward_now(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return flows_now(request, of_forward(_forward(request, uuid)))
 
 
+@asks_host
 @require_POST
 def forward_end(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return flows_end(request, of_forward(get_for(user_of(request), Forward, uuid, write=True)))
@@ -43,11 +46,13 @@ def network(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return flows_page(request, of_network(get_for(user_of(request), Network, uuid)))
 
 
+@asks_host
 @require_safe
 def network_now(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return flows_now(request, of_network(get_for(user_of(request), Network, uuid)))
 
 
+@asks_host
 @require_POST
 def network_end(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return flows_end(request, of_network(get_for(user_of(request), Network, uuid, write=True)))

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from kvmweb.core.access import get_for
 from kvmweb.core.errors import Invalid
 from kvmweb.hosts.ask import HostCannotSay, HostSilent
+from kvmweb.ui.asking import asks_host
 from kvmweb.ui.requests import may_write, user_of
 from networks.forms.why import WayForm
 from networks.models import Forward, Peering, Reservation
@@ -26,6 +27,7 @@ def forward(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return render(request, "why/forward.html", _forward_context(request, uuid))
 
 
+@asks_host
 @require_safe
 def forward_now(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """What the host says: a part of the page above, or a page where there is no script."""
@@ -40,6 +42,7 @@ def outside(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return render(request, "why/outside.html", _outside_context(request, uuid))
 
 
+@asks_host
 @require_safe
 def outside_now(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = _outside_context(request, uuid)
@@ -55,6 +58,7 @@ def peering(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return render(request, "why/peering.html", _peering_context(request, uuid))
 
 
+@asks_host
 @require_safe
 def peering_now(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = _peering_context(request, uuid)

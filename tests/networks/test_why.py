@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.test import Client
 
 from kvmweb.hosts.models import Host, PublicAddress
@@ -181,6 +182,22 @@ def test_the_break_comes_with_the_button_that_mends_it(
     out = client.get(f"/reservations/{forward.reservation.uuid}/why/now/").content.decode()
     assert "Run this." in out
     assert len(asked) == 3
+
+
+def test_pages_ask_no_more_often_than_programs(
+    alice: User, forward: Forward, asked: list[dict[str, Any]], client: Client, settings: Any
+) -> None:
+    cache.clear()
+    settings.KVMWEB_API_RATE = "2/min"
+    client.force_login(alice)
+    path = f"/forwards/{forward.uuid}/why/now/"
+    assert [client.get(path).status_code for _ in range(3)] == [200, 200, 429]
+    refused = client.get(path)
+    assert "Try again in" in refused.content.decode()
+    assert len(asked) == 2
+    dry = client.post(f"/networks/{forward.network.uuid}/delete/", {"dry_run": "1"})
+    assert dry.status_code == 429
+    assert client.get(f"/forwards/{forward.uuid}/why/").status_code == 200
 
 
 def test_a_typo_in_the_source_is_said_on_the_page(

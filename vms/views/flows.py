@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict
+from kvmweb.ui.asking import asks_host
 from kvmweb.ui.requests import user_of
 from networks.flows import Of, of_guest
 from networks.views.flows import flows_end, flows_now, flows_page
@@ -20,11 +21,13 @@ def flows(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return flows_page(request, _of(request, uuid))
 
 
+@asks_host
 @require_safe
 def now(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return flows_now(request, _of(request, uuid))
 
 
+@asks_host
 @require_POST
 def end(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return flows_end(request, _of(request, uuid, write=True))

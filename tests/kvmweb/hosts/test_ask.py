@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,25 @@ def test_nobody_waits_longer_than_they_said(host: Host, broker: Broker) -> None:
         ask(host, "anything", {}, seconds=1)
     assert time.monotonic() - began < 10
     assert caught.value.status == 504
+
+
+def test_what_nobody_waits_for_any_more_is_not_answered(host: Host, broker: Broker) -> None:
+    with pytest.raises(HostSilent):
+        ask(host, "slow", {}, seconds=1)
     with broker.client() as client:
-        assert client.ttl(queue_of(host.name)) > 0
+        assert client.lrange(queue_of(host.name), 0, -1) == []
+
+
+def test_a_question_does_not_stay_for_ever(host: Host, broker: Broker) -> None:
+    def give_up() -> None:
+        with suppress(HostSilent):
+            ask(host, "anything", {})
+
+    asking = threading.Thread(target=give_up)
+    asking.start()
+    with broker.client() as client:
+        wait_until(lambda: client.ttl(queue_of(host.name)) > 0)
+    asking.join()
 
 
 def test_a_host_that_is_known_to_be_silent_is_not_asked(host: Host, broker: Broker) -> None:
