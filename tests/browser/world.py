@@ -11,7 +11,15 @@ from django.conf import LazySettings
 from kvmweb.host.progress import Step
 from kvmweb.hosts.models import Host
 from kvmweb.projects.actions import Actor
-from networks.actions import change_forward, create_network
+from networks.actions import (
+    apply_to_network,
+    change_forward,
+    create_address_set,
+    create_network,
+    create_rule_set,
+    set_ipv6,
+)
+from networks.inbound import RuleText
 from networks.leases import record as record_leases
 from networks.models import Forward, Network, Reservation
 from tests.cast import fail_job, finish_job, report, start_job
@@ -71,6 +79,16 @@ def pages(
     job = start_job(mail.job)
     report(job, Step(key="image", sentence="Copying image tiny", state="running", percent=34))
     record_leases(host, leases_of(vm.reservations))
+    set_ipv6(actor, network.uuid, ipv6="nat66")
+    office = create_address_set(actor, name="office", networks=[*many, "2001:db8:77::/48"])
+    rules = [
+        RuleText(protocol="tcp", ports=f"{8000 + 10 * n}-{8005 + 10 * n}", sources=tuple(many[:n]))
+        for n in range(7)
+    ]
+    rules.append(RuleText(protocol="any", address_set=str(office.uuid), note="people at work"))
+    web_set = create_rule_set(actor, name="web-servers-of-the-shop", rules=rules)
+    apply_to_network(actor, network.uuid, rule_sets=[web_set.uuid])
+    finish_job(Network.objects.get(pk=network.pk).job)
     return {
         "overview": "/",
         "vms": "/vms/",
@@ -86,6 +104,10 @@ def pages(
         "network-new": "/networks/new/",
         "network-settings": f"/networks/{network.uuid}/settings/",
         "network-ipv6": f"/networks/{network.uuid}/ipv6/",
+        "firewall": "/firewall/",
+        "rule-set": f"/firewall/rule-sets/{web_set.uuid}/",
+        "address-set": f"/firewall/address-sets/{office.uuid}/",
+        "network-firewall": f"/networks/{network.uuid}/firewall/",
         "peering-new": f"/networks/{network.uuid}/peerings/new/",
         "network-services": f"/networks/{network.uuid}/services/",
         "reservation": f"/reservations/{forward.reservation.uuid}/",
