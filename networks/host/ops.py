@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kvmweb.core.names import is_cable
 from networks.host.allowed import Judge
 from networks.host.elements import DOORS, PROTOCOLS, Element
-from networks.host.own_router import RouterOp
+from networks.host.own_router import RouterOp, moved
 from networks.host.proxy import ProxyOp
 from networks.host.state import DhcpFile
 
 _LISTED = 3
+_IPV4 = re.compile(r"\b\d+\.\d+\.\d+\.\d+\b")
 _SETTINGS = {
     ("ipv6/disable_ipv6", "1"): "Switched IPv6 off on bridge {}",
     ("ipv6/accept_ra", "0"): "Made bridge {} ignore what routers announce",
@@ -142,13 +144,21 @@ class PassBridged:
 
 @dataclass(frozen=True, slots=True)
 class ChangeElements:
-    """Add and remove elements in one transaction, removals first."""
+    """Add and remove elements in one transaction, removals first. With `behind` the network has a
+    router of its own: the subnet by which the host knows it, and its own, which is spoken of."""
 
     add: frozenset[Element]
     remove: frozenset[Element]
+    behind: tuple[str, str] | None = field(default=None, repr=False)
 
     @property
     def sentence(self) -> str:
+        if self.behind is None:
+            return self._said()
+        known, own = self.behind
+        return _IPV4.sub(lambda found: moved(found[0], known, own), self._said())
+
+    def _said(self) -> str:
         parts = [
             _forwards("Closed", self.remove - self.add),
             _forwards("Opened", self.add - self.remove),

@@ -175,12 +175,12 @@ def host_side(spec: NetworkSpec) -> NetworkSpec:
 
 def to_host(spec: NetworkSpec, address: str) -> str:
     """What the host calls a guest's address."""
-    return _moved(address, spec.subnet, spec.transit)
+    return moved(address, spec.subnet, spec.transit)
 
 
 def to_guests(spec: NetworkSpec, address: str) -> str:
     """What guests call an address the host knows; others stay as they are."""
-    return _moved(address, spec.transit, spec.subnet)
+    return moved(address, spec.transit, spec.subnet)
 
 
 def owners(spec: NetworkSpec) -> frozenset[str]:
@@ -286,7 +286,9 @@ def settings(spec: NetworkSpec, state: RouterState) -> Iterator[RouterOp]:
         yield SetUpRouter(spec.bridge, wanted)
 
 
-def _moved(address: str, old: str, new: str) -> str:
+def moved(address: str, old: str, new: str) -> str:
+    """The address with the same number in another subnet as large as the `old` one; one that is not
+    in that stays as it is."""
     if (
         not (address and old and new)
         or ":" in address

@@ -107,7 +107,7 @@ def _present(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
     outer, seen = on_host(spec, state)
     switch6 = spec.ipv6 != "off" and not state.router6
     shut = switch6 or state.router6_ours
-    yield from _elements(outer, seen, _wanted(spec, state, shut=shut))
+    yield from _told(spec, _elements(outer, seen, _wanted(spec, state, shut=shut)))
     if spec.transit:
         yield from own_router.settings(spec, state.own_router)
     if state.bridge_filter == "on":
@@ -125,6 +125,15 @@ def _present(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
     yield from _names(spec, state)
     yield from _dhcp(spec, state)
     yield from proxy_plan(outer, state.proxy)
+
+
+def _told(spec: NetworkSpec, ops: Iterable[Op]) -> Iterator[Op]:
+    """The same, in words of the network's own addresses."""
+    for op in ops:
+        if spec.transit and isinstance(op, ChangeElements):
+            yield replace(op, behind=(spec.transit, spec.subnet))
+        else:
+            yield op
 
 
 def on_host(spec: NetworkSpec, state: NetworkState) -> tuple[NetworkSpec, NetworkState]:
@@ -158,7 +167,7 @@ def _absent(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
     proxied = (
         host_elements((), (), addresses(outer, state.proxy)) if state.skeleton else frozenset()
     )
-    yield from _elements(outer, seen, kept | proxied)
+    yield from _told(spec, _elements(outer, seen, kept | proxied))
     yield from proxy_plan(outer, state.proxy)
     if not spec.transit:
         yield from _dhcp(spec, state)

@@ -63,7 +63,7 @@ def _lines(name: str, value: object) -> Iterator[str]:
     elif isinstance(value, DhcpFile):
         yield f"{value.folder}/{value.name}: {value.text.strip()}"
     elif value not in ("", None, False):
-        yield f"{name}: {value}"
+        yield from (f"{name}: {line}" for line in str(value).splitlines())
 
 
 def _guests(before: NetworkSpec | None, spec: NetworkSpec, ops: list[Op]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from kvmweb.host.progress import Step, silent
 from networks.host.drivers import counters, namespaces
 from networks.host.drivers.routers import dhcp_of, namespace_of, routers
 from networks.host.explain.steps import Case, first_broken
@@ -22,6 +23,7 @@ from networks.host.facts import Looker
 from networks.host.flows import Scope, ended, listed
 from networks.host.leases import Leases
 from networks.host.own_router import host_side
+from networks.host.preview import network_preview
 from networks.host.reconcile import Drift, NetworkReconciler
 from networks.host.spec import EgressSpec, InboundSpec, NamesSpec, NetworkSpec
 from networks.host.watch import Watcher
@@ -299,6 +301,29 @@ def test_what_is_routed_and_leased_is_told(lab: Lab) -> None:
     assert set(after) == {"kw2"}
     assert after["kw2"].inward > before["kw2"].inward
     assert after["kw2"].outward > before["kw2"].outward
+
+
+@pytest.mark.kernel
+def test_what_will_be_done_is_told_in_the_addresses_people_know(lab: Lab) -> None:
+    spec = owned(2, guests=1)
+    before = lab.host.run("ip", "link")
+    spec = with_forwards(spec, forward(2, 1, spec.reservations[0]))
+    with lab.reconciler() as reconciler:
+        reconciler.apply(network(1), silent)
+        ops, refused = reconciler.preview(spec)
+        assert not refused
+        assert "kw2" not in lab.host.run("ip", "link")
+        preview = network_preview(None, spec, ops, {})
+        said = [step.sentence for step in preview.steps]
+        assert "Made a router for bridge kw2" in said
+        assert any(f"Opened TCP {PUBLIC}:8080 to 10.61.0.2:80" in each for each in said)
+        assert preview.guests == ("guest22",)
+        assert_converges(reconciler, spec)
+        done: list[Step] = []
+        reconciler.apply(absent(spec), done.append)
+        assert any(f"Closed TCP {PUBLIC}:8080 to 10.61.0.2:80" in step.sentence for step in done)
+        reconciler.remove_all()
+    assert lab.host.run("ip", "link") == before
 
 
 @pytest.mark.kernel
