@@ -37,7 +37,6 @@ _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _IFLA_EXT_MASK, _SKIP_STATISTICS = 29, 1 << 3
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
 _INFO_KIND, _INFO_DATA = 1, 2
-_IFLA_NET_NS_FD, _VETH_INFO_PEER = 28, 1
 _GONE = {errno.ENODEV, errno.EADDRNOTAVAIL}
 
 
@@ -118,21 +117,6 @@ class Links:
         return [
             NamedLink(each.name, each.mac, each.mtu, bool(each.flags & _IFF_UP)) for each in found
         ]
-
-    def lay(self, outer: str, inner: str, namespace: int, mac: str = "") -> None:
-        """Make a pair of interfaces, the `inner` one in a namespace given by a descriptor."""
-        peer = _link(_named(inner), _number(_IFLA_NET_NS_FD, namespace))
-        if mac:
-            peer += _hardware(mac)
-        pair = nested(
-            _IFLA_LINKINFO,
-            text(_INFO_KIND, "veth"),
-            nested(_INFO_DATA, attribute(_VETH_INFO_PEER, peer)),
-        )
-        try:
-            self._socket.request(_NEWLINK, _link(_named(outer), pair), NLM_F_CREATE | NLM_F_EXCL)
-        except KernelRefused as error:
-            raise _refused(f"{outer} cannot be made", error) from error
 
     def set_up(self, name: str, mtu: int, mac: str = "") -> None:
         """Switch an interface on, with this MTU and, if one is given, this MAC."""

@@ -3,39 +3,25 @@ them. See `networks.host.own_router`."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import shutil
-import socket
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from ipaddress import ip_network
 from pathlib import Path
 from typing import TypeVar
 
 from kvmweb.core import names
 from kvmweb.host.files import write_durably
-from networks.host.drivers import hostfacts, namespaces
+from networks.host.drivers import cables, hostfacts, namespaces
 from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.firewall import complaint, refuse
 from networks.host.drivers.links import Links
-from networks.host.drivers.netlink import (
-    NETLINK_ROUTE,
-    NLM_F_CREATE,
-    NLM_F_REPLACE,
-    KernelRefused,
-    NetlinkSocket,
-    attribute,
-    attributes,
-)
 from networks.host.drivers.nftables import NftablesSocket
 from networks.host.drivers.sysctls import Sysctls
 from networks.host.own_router import (
     UPLINK,
     InnerLink,
-    InnerRoute,
     Inside,
     LayCable,
     RouterState,
@@ -45,12 +31,6 @@ from networks.host.spec import NetworkSpec
 
 R = TypeVar("R")
 
-_NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
-_RTA_DESTINATION, _RTA_INTERFACE, _RTA_GATEWAY = 1, 4, 5
-_MAIN, _KERNEL, _BOOT = 254, 2, 3
-_ROUTE_GONE = frozenset({errno.ESRCH, errno.ENODEV})
-_UNICAST, _LOCAL = 1, 2
-_UNIVERSE, _LINK, _HOST = 0, 253, 254
 _NAMESPACE, _RULES, _DHCP = "net", "rules.json", "dnsmasq"
 
 
@@ -103,11 +83,9 @@ class Routers:
 
     def lay(self, cable: LayCable) -> None:
         """Connect the host and the namespace, in place of what is there."""
-        path = self.namespace(cable.bridge)
         self._links.delete(cable.outer)
         self._within(cable.bridge, lambda: _inner_links(lambda links: links.delete(cable.inner)))
-        with path.open() as namespace:
-            self._links.lay(cable.outer, cable.inner, namespace.fileno(), cable.mac)
+        cables.lay(cable, self.namespace(cable.bridge))
 
     def load(self, bridge: str, text: str) -> None:
         """Load the rules of the namespace and note what they look like."""
@@ -187,7 +165,7 @@ def _look(wanted: Inside) -> tuple[frozenset[str], Inside, object]:
         addresses=frozenset(
             (each.interface, each.cidr) for each in hostfacts.addresses() if each.interface != "lo"
         ),
-        routes=frozenset(_routes()),
+        routes=cables.routes(),
         settings=frozenset((name, key, value or "") for name, key, value in settings),
     )
     with closing(NftablesSocket()) as connection:
@@ -209,13 +187,7 @@ def _set_up(wanted: Inside) -> None:
     for name, key, value in sorted(wanted.settings):
         sysctls.write(name, key, value)
     _inner_links(lambda links: _set_links(links, wanted))
-    there = frozenset(_routes())
-    with NetlinkSocket(NETLINK_ROUTE) as connection:
-        for route in sorted(there - wanted.routes, key=_order):
-            _remove_route(connection, route)
-        for route in sorted(wanted.routes - there, key=_order):
-            flags = NLM_F_CREATE | NLM_F_REPLACE
-            connection.request(_NEWROUTE, _route(route), flags)
+    cables.set_routes(wanted.routes)
 
 
 def _set_links(links: Links, wanted: Inside) -> None:
@@ -231,55 +203,3 @@ def _set_links(links: Links, wanted: Inside) -> None:
 def _inner_links(call: Callable[[Links], R]) -> R:
     with closing(Links()) as links:
         return call(links)
-
-
-def _order(route: InnerRoute) -> tuple[bool, str]:
-    """A gateway has to be reached before it can be one."""
-    return bool(route.gateway), route.destination
-
-
-def _routes() -> Iterator[InnerRoute]:
-    """Those of the main table that do not follow from an address."""
-    request = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
-    with NetlinkSocket(NETLINK_ROUTE) as connection:
-        for payload in connection.dump(_GETROUTE, request):
-            _, prefix, _, _, table, protocol, _, kind = struct.unpack_from("=BBBBBBBB", payload)
-            values = dict(attributes(payload, 12))
-            if table == _MAIN and protocol != _KERNEL and _RTA_INTERFACE in values:
-                (index,) = struct.unpack("=I", values[_RTA_INTERFACE])
-                yield InnerRoute(
-                    destination=f"{_shown(values.get(_RTA_DESTINATION))}/{prefix}",
-                    interface=socket.if_indextoname(index),
-                    gateway=_shown(values[_RTA_GATEWAY]) if _RTA_GATEWAY in values else "",
-                    local=kind == _LOCAL,
-                )
-
-
-def _shown(packed: bytes | None) -> str:
-    return socket.inet_ntop(socket.AF_INET, packed or bytes(4))
-
-
-def _remove_route(connection: NetlinkSocket, route: InnerRoute) -> None:
-    try:
-        connection.request(_DELROUTE, _route(route))
-    except KernelRefused as error:
-        if error.errno not in _ROUTE_GONE:
-            raise
-
-
-def _route(route: InnerRoute) -> bytes:
-    network = ip_network(route.destination)
-    kind, scope = (_LOCAL, _HOST) if route.local else (_UNICAST, _LINK)
-    if route.gateway:
-        scope = _UNIVERSE
-    head = struct.pack(
-        "=BBBBBBBBI", socket.AF_INET, network.prefixlen, 0, 0, _MAIN, _BOOT, scope, kind, 0
-    )
-    index = struct.pack("=I", socket.if_nametoindex(route.interface))
-    parts = (
-        [attribute(_RTA_DESTINATION, network.network_address.packed)] if network.prefixlen else []
-    )
-    parts.append(attribute(_RTA_INTERFACE, index))
-    if route.gateway:
-        parts.append(attribute(_RTA_GATEWAY, socket.inet_aton(route.gateway)))
-    return head + b"".join(parts)
