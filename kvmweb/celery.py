@@ -18,6 +18,7 @@ app.conf.update(
     broker_url=settings.CELERY_BROKER_URL,
     beat_schedule={
         "expire": {"task": "networks.expire", "schedule": settings.KVMWEB_SWEEP_INTERVAL},
+        "bin": {"task": "vms.empty_bin", "schedule": settings.KVMWEB_SWEEP_INTERVAL},
         "sweep": {"task": "kvmweb.jobs.sweep", "schedule": settings.KVMWEB_SWEEP_INTERVAL},
     },
 )

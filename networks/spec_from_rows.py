@@ -131,8 +131,8 @@ def _inbound(rule_sets: Iterable[RuleSet]) -> Iterator[InboundSpec]:
 
 
 def _forwards(network: Network) -> list[ForwardSpec]:
-    """A paused forward is not there for the host."""
-    rows = network.forwards.filter(present=True, paused=False)
+    """A paused forward is not there for the host, nor one to a parked guest."""
+    rows = network.forwards.filter(present=True, paused=False, reservation__parked=False)
     rows = rows.select_related("reservation", "public_address", "network")
     return [_forward(row, protocol) for row in rows.order_by("pk") for protocol in row.protocols]
 
@@ -156,7 +156,7 @@ def _forward(row: Forward, protocol: str) -> ForwardSpec:
 
 
 def _host_names(network: Network) -> list[HostNameSpec]:
-    rows = network.hostnames.filter(present=True)
+    rows = network.hostnames.filter(present=True, reservation__parked=False)
     rows = rows.select_related("reservation", "public_address", "certificate")
     return [
         HostNameSpec(

@@ -9,7 +9,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from kvmweb.projects.operators import Button, OperatorAdmin, OperatorInline
-from vms.actions import check_vm, repair_vm
+from vms.actions import bin_vm, check_vm, repair_vm, restore_vm
 from vms.models import Disk, Image, Nic, Vm
 
 
@@ -48,6 +48,8 @@ class VmAdmin(OperatorAdmin):
     hidden = ("user_data",)
     buttons = (
         Button("check", "Check", lambda actor, vm: check_vm(actor, vm.uuid)),
+        Button("bin", "Put into the bin", lambda actor, vm: bin_vm(actor, vm.uuid)),
+        Button("restore", "Take back", lambda actor, vm: restore_vm(actor, vm.uuid)),
         Button("repair", "Repair", lambda actor, vm: repair_vm(actor, vm.uuid)),
     )
     list_display = ("name", "project", "host", "vcpus", "memory_mib", "state_label", "created_at")

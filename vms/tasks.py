@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from celery import shared_task
 
 from kvmweb.hosts.tasks import opened
+from vms.actions import recycling
 from vms.spec_from_rows import record_observed
+
+log = logging.getLogger(__name__)
 
 
 @shared_task(name="vms.observed", expires=120)
@@ -15,3 +19,13 @@ def observed(envelope: dict[str, Any]) -> None:
     if message := opened(envelope):
         host, payload = message
         record_observed(host, payload)
+
+
+@shared_task(name="vms.empty_bin", expires=60)
+def empty_bin() -> None:
+    """Delete the VMs whose time in the bin is over; one that cannot go holds up no other."""
+    for pk in recycling.due():
+        try:
+            recycling.empty_bin_of(pk)
+        except Exception:
+            log.exception("could not delete VM %s from the bin", pk)

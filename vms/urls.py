@@ -6,6 +6,7 @@ from vms.views import flows, images, new, vms
 
 urlpatterns = [
     path("vms/", vms.vms, name="vms"),
+    path("vms/bin/", vms.recycle_bin, name="vms-bin"),
     path("vms/new/", new.new, name="vm-new"),
     path("vms/<uuid:uuid>/", vms.vm, name="vm"),
     path("vms/<uuid:uuid>/activity/", vms.activity, name="vm-activity"),
@@ -16,6 +17,7 @@ urlpatterns = [
     path("vms/<uuid:uuid>/flows/end/", flows.end, name="vm-flows-end"),
     path("vms/<uuid:uuid>/check/", vms.check, name="vm-check"),
     path("vms/<uuid:uuid>/repair/", vms.repair, name="vm-repair"),
+    path("vms/<uuid:uuid>/restore/", vms.restore, name="vm-restore"),
     path("vms/<uuid:uuid>/delete/", vms.delete, name="vm-delete"),
     path("images/", images.images, name="images"),
 ]

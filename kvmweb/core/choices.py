@@ -35,6 +35,7 @@ class State(Enum):
     RUNNING = "running", "Running", "good", "circle-check"
     PAUSED = "paused", "Paused", "muted", "player-pause"
     OFF = "off", "Off", "muted", "power"
+    BINNED = "in_bin", "In the bin", "muted", "trash"
     SAVED = "saved", "Saved", "muted", "device-floppy"
     CRASHED = "crashed", "Crashed", "bad", "alert-triangle"
     ATTENTION = "needs_attention", "Needs attention", "bad", "alert-triangle"

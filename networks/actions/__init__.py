@@ -44,6 +44,7 @@ from networks.actions.reservations import (
     add_reservation,
     change_reservation,
     delete_reservation,
+    park,
     release,
     reserve,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "lock_public_address",
     "new_network",
     "open_port",
+    "park",
     "pause_forward",
     "proposed_subnet",
     "release",

@@ -142,6 +142,17 @@ def delete_reservation(actor: Actor, uuid: UUID | str) -> Reservation:
     return reservation
 
 
+def park(reservation: Reservation, network: Network, *, parked: bool) -> None:
+    """Close, or open again, all that leads to a reservation; everything stays claimed.
+
+    `network` is its own, locked, and its job is asked for afterwards.
+    """
+    generation = network.generation + 1
+    for parts in (reservation.forwards, reservation.host_names):
+        parts.filter(present=True).update(since=generation)
+    Reservation.objects.filter(pk=reservation.pk).update(parked=parked)
+
+
 def release(reservation: Reservation, network: Network) -> None:
     """Mark a reservation and what leads to it as going; `network` is its own, locked, and its job
     is asked for afterwards.

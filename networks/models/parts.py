@@ -95,12 +95,14 @@ class ReservationQuerySet(PartQuerySet["Reservation"]):
 class Reservation(Bandwidth, Part):
     """A MAC and an address fixed in a network.
 
-    Forwards and NICs point here, so both survive a rebuilt VM.
+    Forwards and NICs point here, so both survive a rebuilt VM. What leads to a parked one is kept
+    and closed on the host.
     """
 
     name = models.CharField(max_length=63)
     mac = models.CharField("MAC address", max_length=17, unique=True)
     address = models.GenericIPAddressField(protocol="IPv4")
+    parked = models.BooleanField(default=False, editable=False)
 
     objects = ReservationQuerySet.as_manager()
 
@@ -219,7 +221,8 @@ class Forward(Part):
     @property
     def state(self) -> State:
         state = super().state
-        return State.PAUSED if self.paused and state is State.ACTIVE else state
+        closed = self.paused or self.reservation.parked
+        return State.PAUSED if closed and state is State.ACTIVE else state
 
     @property
     def is_expired(self) -> bool:

@@ -167,6 +167,7 @@ def test_stop_start_and_delete_leave_nothing_behind(lab: Lab, olga: Client) -> N
     olga.do(f"vms/{vm['id']}/start/")
     assert fetch(lab, endpoint).startswith("Hello from cycle")
     olga.succeed(olga.delete(f"vms/{vm['id']}/")["job"])
+    olga.succeed(olga.post(f"vms/{vm['id']}/purge/")["job"])
     wait_until(
         lambda: olga.get(f"networks/{network_id}/")["state"] == "active", what="a settled network"
     )

@@ -152,7 +152,7 @@ FORMS: dict[str, Callable[[Forward], tuple[str, dict[str, Any]]]] = {
     ),
     "size of a VM": lambda f: (
         f"/vms/{f.reservation.nic.vm.uuid}/settings/",
-        {"vcpus": 2, "memory_mib": 1024},
+        {"name": f.reservation.nic.vm.name, "vcpus": 2, "memory_mib": 1024},
     ),
     "new reservation": lambda f: (
         f"/networks/{f.network.uuid}/reservations/new/",

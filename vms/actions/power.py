@@ -87,11 +87,18 @@ def settle(vm: Vm) -> None:
     vm.save(update_fields=["power", "force", "boots"])
 
 
-def locked_vm(actor: Actor, uuid: UUID | str) -> Vm:
-    """The VM under its row lock, for a change. Raises Conflict when it is on its way out."""
+def locked_vm(actor: Actor, uuid: UUID | str, *, in_bin: bool = False) -> Vm:
+    """The VM under its row lock, for a change. Raises Conflict when it is on its way out.
+
+    With `in_bin` one in the recycle bin will do.
+    """
     vm = get_for(actor.user, Vm, uuid, write=True, lock=True)
     if not vm.present:
         raise Conflict(f"VM “{vm}” is being deleted.", code="deleting")
+    if vm.goes_at is not None and not in_bin:
+        raise Conflict(
+            f"VM “{vm}” is in the recycle bin.", code="in_bin", remedy="Take it back first."
+        )
     return vm
 
 

@@ -291,27 +291,40 @@ def _rename_reservations(actor: Actor, uuid: UUID | str, name: str | None) -> st
 
 def _free_name(project: Project, label: str, own: Vm | None = None) -> str:
     others = project.vms.filter(name=label, present=True)
-    if (others.exclude(pk=own.pk) if own else others).exists():
-        raise Conflict(f"There is a VM “{label}” in this project.", field="name", code="name_taken")
+    taken = (others.exclude(pk=own.pk) if own else others).first()
+    if taken is not None:
+        place = "in the recycle bin" if taken.goes_at else "in this project"
+        raise Conflict(
+            f"There is a VM “{label}” {place}.",
+            field="name",
+            code="name_taken",
+            remedy="Take it back or delete it for good, or choose another name."
+            if taken.goes_at
+            else "",
+        )
     return label
 
 
 def delete_vm(actor: Actor, uuid: UUID | str) -> Vm:
-    """Remove a VM with its disks, addresses and forwards."""
+    """Remove a VM with its disks, addresses and forwards, past the recycle bin."""
     with transaction.atomic():
         vm = get_for(actor.user, Vm, uuid, write=True)
         rows = lock(Network.objects.all()).filter(reservations__nic__vm=vm)
         networks = {network.pk: network for network in rows.order_by("pk")}
-        vm = locked_vm(actor, uuid)
-        goes = what_goes(vm)
-        vm.present = False
-        vm.save(update_fields=["present"])
-        for nic in vm.nics.select_related("reservation__network"):
-            release(nic.reservation, networks[nic.reservation.network_id])
-        for network in networks.values():
-            request(actor, network, f"Release the address of {vm}")
-        job = request(actor, vm, f"Delete VM {vm}")
-        audit(actor, "vm.delete", vm, project=vm.project, job=job.uuid, **goes)
+        return purge(actor, locked_vm(actor, uuid, in_bin=True), networks)
+
+
+def purge(actor: Actor | None, vm: Vm, networks: dict[int, Network]) -> Vm:
+    """Have a VM go for good; it and its networks are locked by the caller."""
+    goes = what_goes(vm)
+    vm.present = False
+    vm.save(update_fields=["present"])
+    for nic in vm.nics.select_related("reservation__network"):
+        release(nic.reservation, networks[nic.reservation.network_id])
+    for network in networks.values():
+        request(actor, network, f"Release the address of {vm}")
+    job = request(actor, vm, f"Delete VM {vm}")
+    audit(actor, "vm.delete", vm, project=vm.project, job=job.uuid, **goes)
     return vm
 
 

@@ -71,6 +71,9 @@ class VmShown(Shown):
     autostart = serializers.BooleanField(help_text="It comes back when its host was off.")
     state = StateField()
     power_reason = serializers.CharField(help_text="Why it is in this state, if the host knows.")
+    goes_at = serializers.DateTimeField(
+        allow_null=True, help_text="When it goes for good; null unless it is in the bin."
+    )
     restart_needed = serializers.BooleanField(help_text="A change waits for the next start.")
     address = serializers.CharField(help_text="The address of the first NIC; may be empty.")
     forwards = OpenPortShown(many=True, source="open_forwards")
@@ -182,6 +185,9 @@ class VmFilter(Filters):
     network = filters.UUIDFilter("nics__reservation__network__uuid", distinct=True)
     image = filters.UUIDFilter("image__uuid")
     power = filters.ChoiceFilter(choices=Vm.Power.choices)
+    in_bin = filters.BooleanFilter(
+        "goes_at", "isnull", exclude=True, help_text="Only those in the recycle bin, or none."
+    )
     search = filters.CharFilter("name", "icontains", help_text="Part of the name.")
 
 
@@ -211,8 +217,26 @@ class Vms(Resource):
     @previewed
     @starts(VmShown)
     def destroy(self, request: Request, uuid: UUID) -> Response:
-        """Delete a VM with its disks, addresses and forwards."""
-        return self.accepted(actions.delete_vm(actor_of(request), uuid))
+        """Put a VM into the recycle bin, where it can be taken back for some days."""
+        return self.accepted(actions.bin_vm(actor_of(request), uuid))
+
+    @previewed
+    @starts(VmShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def restore(self, request: Request, uuid: UUID) -> Response:
+        """Take a VM back from the bin, with its forwards and host names; it is off."""
+        self.body(Nothing)
+        return self.accepted(actions.restore_vm(actor_of(request), uuid))
+
+    @previewed
+    @starts(VmShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def purge(self, request: Request, uuid: UUID) -> Response:
+        """Delete a VM in the bin for good, with its disks, addresses and forwards."""
+        self.body(Nothing)
+        return self.accepted(actions.delete_now(actor_of(request), uuid))
 
     @previewed
     @starts(VmShown)

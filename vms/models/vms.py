@@ -26,6 +26,14 @@ class VmQuerySet(models.QuerySet["Vm"]):
     def writable_by(self, user: User) -> Self:
         return self.filter(written_by(user))
 
+    def kept(self) -> Self:
+        """Without those in the recycle bin."""
+        return self.filter(goes_at=None)
+
+    def in_bin(self) -> Self:
+        """What can be taken back."""
+        return self.filter(goes_at__isnull=False, present=True)
+
     def for_display(self) -> Self:
         """With addresses and forwards, in a constant number of queries.
 
@@ -92,6 +100,7 @@ class Vm(Subject):
     power_state_at = models.DateTimeField(null=True, editable=False)
     power_reason = models.CharField(max_length=200, blank=True, editable=False)
     restart_needed = models.BooleanField(default=False, editable=False)
+    goes_at = models.DateTimeField(null=True, editable=False, db_index=True)
 
     objects = VmQuerySet.as_manager()
 
@@ -121,6 +130,8 @@ class Vm(Subject):
             return State.SILENT
         if transition is not None:
             return self._changing_to(transition)
+        if self.goes_at is not None:
+            return State.BINNED
         return _POWER_STATES.get(self.power_state, State.WAITING)
 
     def _changing_to(self, transition: State) -> State:

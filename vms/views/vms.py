@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings as panel
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -45,7 +46,8 @@ POWERS: dict[str, Callable[[Actor, UUID], Vm]] = {
 
 
 def vms(request: HttpRequest) -> HttpResponse:
-    rows = Vm.objects.visible_to(user_of(request)).for_display()
+    mine = Vm.objects.visible_to(user_of(request))
+    rows = mine.kept().for_display()
     networks = Network.objects.visible_to(user_of(request))
     if project := current_project(request):
         rows, networks = rows.filter(project=project), networks.filter(project=project)
@@ -58,7 +60,8 @@ def vms(request: HttpRequest) -> HttpResponse:
     )
     for vm in found.page:
         vm.doors = doors_of(vm)  # type: ignore[attr-defined]
-    return render(request, "vms/vms.html", {"list": found})
+    binned = mine.in_bin().filter(**({"project": project} if project else {}))
+    return render(request, "vms/vms.html", {"list": found, "in_bin": binned.count()})
 
 
 def _network_choices(networks: list[Network]) -> list[Choice]:
@@ -152,6 +155,25 @@ def repair(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     found = get_for(user_of(request), Vm, uuid, write=True)
     form = DeleteForm(request.POST or None, expected=found.name)
-    if request.method == "POST" and form.done(lambda _: actions.delete_vm(actor_of(request), uuid)):
-        return done(request, f"VM {found} is being deleted.", "vms")
-    return form_page(request, "vms/delete.html", form, vm=found, goes=actions.what_goes(found))
+    now = found.goes_at is not None
+    delete = actions.delete_now if now else actions.bin_vm
+    if request.method == "POST" and form.done(lambda _: delete(actor_of(request), uuid)):
+        words = "is being deleted" if now or not panel.KVMWEB_BIN_DAYS else "is in the bin"
+        return done(request, f"VM {found} {words}.", "vms-bin" if now else "vms")
+    days = 0 if now else panel.KVMWEB_BIN_DAYS
+    goes = actions.what_goes(found)
+    return form_page(request, "vms/delete.html", form, vm=found, goes=goes, days=days)
+
+
+def recycle_bin(request: HttpRequest) -> HttpResponse:
+    """The VMs that can be taken back."""
+    rows = Vm.objects.visible_to(user_of(request)).in_bin().for_display()
+    if project := current_project(request):
+        rows = rows.filter(project=project)
+    return render(request, "vms/bin.html", {"vms": rows.order_by("goes_at")})
+
+
+@require_POST
+def restore(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    found = actions.restore_vm(actor_of(request), uuid)
+    return done(request, f"VM {found} is back.", "vm", uuid)

@@ -41,7 +41,7 @@ class Concern:
 def overview(request: HttpRequest) -> HttpResponse:
     user, project = user_of(request), current_project(request)
     networks = _in(Network.objects.visible_to(user).for_display(), project)
-    vms = _in(Vm.objects.visible_to(user).for_display(), project)
+    vms = _in(Vm.objects.visible_to(user).kept().for_display(), project)
     shown_networks, shown_vms = list(networks[:MOST_NETWORKS]), list(vms[:MOST_VMS])
     context = {
         "picture": _picture(shown_networks, shown_vms),

@@ -217,6 +217,8 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "post vm-save": (CHANGE, nothing),
     "post vm-reboot": (CHANGE, nothing),
     "post vm-reset": (CHANGE, nothing),
+    "post vm-restore": ((409, 403, 404, 409, 401), nothing),
+    "post vm-purge": ((409, 403, 404, 409, 401), nothing),
     "post vm-check": (CHANGE, nothing),
     "post vm-repair": (CHANGE, nothing),
     "get job-list": (EVERYBODY, nothing),

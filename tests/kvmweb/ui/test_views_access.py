@@ -68,6 +68,8 @@ DOORS = [
     Door("theme", (302, 302, 302, 302), method="post"),
     Door("project", (302, 302, 302, 302), method="post"),
     Door("vms", ALL),
+    Door("vms-bin", ALL),
+    Door("vm-restore", (409, 403, 404, 409), "vm", "post"),
     Door("vm-new", ALL),
     Door("vm", READ, "vm"),
     Door("vm-activity", READ, "vm"),

@@ -183,10 +183,10 @@ def test_a_vm_goes_only_when_its_name_is_typed(browser: Client, vm: Vm) -> None:
     assert "1 forward" in page
     assert browser.post(address, {"name": "web-2"}).status_code == 400
     vm.refresh_from_db()
-    assert vm.present
+    assert vm.goes_at is None
     assert browser.post(address, {"name": "web-1"}).status_code == 302
     vm.refresh_from_db()
-    assert not vm.present
+    assert vm.goes_at is not None
 
 
 def test_a_network_in_use_says_why_it_stays(browser: Client, vm: Vm, network: Network) -> None:
