@@ -37,6 +37,11 @@ def refuse_bad(spec: VmSpec) -> None:
         f"A VM has 1 to {MOST_VCPUS} virtual CPUs, not {spec.vcpus}.",
     )
     _refuse(
+        not 0 <= spec.max_vcpus <= MOST_VCPUS,
+        "max_vcpus",
+        f"A VM may get up to {MOST_VCPUS} virtual CPUs, not {spec.max_vcpus}.",
+    )
+    _refuse(
         not LEAST_MEMORY_MIB <= spec.memory_mib <= MOST_MEMORY_MIB,
         "memory_mib",
         f"A VM has {LEAST_MEMORY_MIB} to {MOST_MEMORY_MIB} MiB of memory, not {spec.memory_mib}.",

@@ -33,6 +33,8 @@ _NSMAP = {"kvmweb": NAMESPACE}
 _V2_FEATURES = ("ssse3", "sse4.1", "sse4.2", "popcnt")
 _TARGETS = tuple(f"vd{letter}" for letter in string.ascii_lowercase)
 _SEED_TARGET = _TARGETS[-1]
+SPARE_PORTS = 4
+"""Root ports of a new machine for what is plugged in while it runs."""
 _SLOTS = range(0x02, 0x19)
 _VIRTIO = frozenset({"disk", "interface", "memballoon", "rng"})
 _KEYS = {
@@ -63,6 +65,7 @@ def merge(xml: str, spec: VmSpec, layout: Layout, accelerator: RunsUnder) -> str
     root = parse(xml)
     wanted = _wanted(spec, layout, accelerator)
     devices = _child(wanted, "devices")
+    _forget_vcpus(root, spec)
     for newborn in (*_tagged(wanted, _AT_BIRTH), *_tagged(devices, _DEVICES_AT_BIRTH)):
         _drop(newborn)
     _remove_ours(root, spec, layout)
@@ -73,14 +76,17 @@ def merge(xml: str, spec: VmSpec, layout: Layout, accelerator: RunsUnder) -> str
 
 
 def satisfies(live_xml: str, spec: VmSpec, layout: Layout, accelerator: RunsUnder) -> bool:
-    """Whether a running guest has what the spec says; its title does not matter to it.
+    """Whether a running guest has what the spec says; its title does not matter to it, nor how
+    much memory or how many CPUs it could be given.
 
     Nor does how its CPU was checked, which libvirt notes in its own words once it runs.
     """
     live = parse(live_xml)
+    if memory_mib(live)[0] != spec.memory_mib or vcpus(live)[0] != spec.vcpus:
+        return False
     merged = parse(merge(live_xml, spec, layout, accelerator))
     for root in (live, merged):
-        for tag in ("title", "metadata", "currentMemory"):
+        for tag in ("title", "metadata", "memory", "currentMemory", "vcpu", "vcpus"):
             if (found := root.find(tag)) is not None:
                 root.remove(found)
         if (cpu := root.find("cpu")) is not None:
@@ -125,6 +131,50 @@ def parse(xml: str) -> Element:
     return etree.fromstring(xml.encode(), parser)
 
 
+def memory_mib(root: Element) -> tuple[int, int]:
+    """What a domain has now, and what it may be given without a new start."""
+    most = int(root.findtext("memory", "0")) // 1024
+    return int(root.findtext("currentMemory", "") or most * 1024) // 1024, most
+
+
+def vcpus(root: Element) -> tuple[int, int]:
+    """How many a domain has now, and how many it may be given without a new start."""
+    vcpu = _child(root, "vcpu")
+    most = int(vcpu.text or 1)
+    return int(vcpu.get("current", most)), most
+
+
+def free_ports(root: Element) -> int:
+    """How many devices can be plugged into a machine that runs."""
+    ports = {
+        int(port.get("index", "-1"))
+        for port in root.findall("devices/controller[@model='pcie-root-port']")
+    }
+    used = {int(address.get("bus", "0"), 0) for address in root.findall("devices//address[@bus]")}
+    return len(ports - used)
+
+
+def missing_devices(root: Element, spec: VmSpec, layout: Layout) -> list[str]:
+    """The disks and NICs of the spec that a running domain has not, each as libvirt takes it."""
+    devices = etree.Element("devices")
+    for number, disk in enumerate(spec.disks):
+        devices.append(_disk(disk, number, layout))
+    for nic in spec.nics:
+        devices.append(_interface(nic))
+    _keep_targets(devices, root)
+    there = _child(root, "devices")
+    return [_alone(device) for device in devices if _counterpart(device, there) is None]
+
+
+def unwanted_devices(root: Element, spec: VmSpec, layout: Layout) -> list[str]:
+    """The disks and NICs of ours in a running domain that the spec no longer has."""
+    return [_alone(device) for device in _no_longer_ours(root, spec, layout)]
+
+
+def _alone(device: Element) -> str:
+    return etree.tostring(device, encoding="unicode", with_tail=False)
+
+
 def printed(root: Element) -> str:
     """As text, indented."""
     return etree.tostring(root, encoding="unicode", pretty_print=True)
@@ -138,7 +188,7 @@ def _wanted(spec: VmSpec, layout: Layout, accelerator: RunsUnder) -> Element:
     domain.append(_metadata(spec))
     _add(domain, "memory", str(spec.memory_mib * 1024), unit="KiB")
     _add(domain, "currentMemory", str(spec.memory_mib * 1024), unit="KiB")
-    _add(domain, "vcpu", str(spec.vcpus), placement="static")
+    domain.append(_vcpu(spec))
     os = _add(domain, "os")
     _add(os, "type", "hvm", arch="x86_64", machine="q35")
     _add(os, "boot", dev="hd")
@@ -161,6 +211,24 @@ def _metadata(spec: VmSpec) -> Element:
     etree.SubElement(vm, _GENERATION).text = str(spec.generation)
     etree.SubElement(vm, _BOOTS).text = str(spec.boots)
     return metadata
+
+
+def _vcpu(spec: VmSpec) -> Element:
+    """libvirt notes the number in use where it is not all of them."""
+    vcpu = etree.Element("vcpu", placement="static")
+    vcpu.text = str(max(spec.vcpus, spec.max_vcpus))
+    if spec.vcpus < spec.max_vcpus:
+        vcpu.set("current", str(spec.vcpus))
+    return vcpu
+
+
+def _forget_vcpus(root: Element, spec: VmSpec) -> None:
+    """Take out what else a definition says of CPUs in use, where the spec says otherwise."""
+    found = root.find("vcpu")
+    if found is not None and vcpus(root) != (spec.vcpus, max(spec.vcpus, spec.max_vcpus)):
+        found.attrib.pop("current", "")
+        if (each := root.find("vcpus")) is not None:
+            root.remove(each)
 
 
 def _cpu(accelerator: RunsUnder) -> Element:
@@ -193,6 +261,8 @@ def _devices(spec: VmSpec, layout: Layout) -> Element:
         if kind == "serial":
             _add(port, "log", file=str(layout.serial_log), append="on")
         _add(port, "target", port="0", type=target or "serial")
+    for number in range(1, SPARE_PORTS + 1):
+        _add(devices, "controller", type="pci", index=str(number), model="pcie-root-port")
     graphics = _add(devices, "graphics", type="vnc")
     _add(graphics, "listen", type="none")
     _add(_add(devices, "video"), "model", type="vga", vram="16384", heads="1", primary="yes")
@@ -251,7 +321,12 @@ def _interface(nic: NicSpec) -> Element:
 
 
 def _remove_ours(root: Element, spec: VmSpec, layout: Layout) -> None:
-    """Take out disks in our folder and NICs with our taps that the spec no longer has."""
+    for device in list(_no_longer_ours(root, spec, layout)):
+        _drop(device)
+
+
+def _no_longer_ours(root: Element, spec: VmSpec, layout: Layout) -> Iterator[Element]:
+    """Disks in our folder and NICs with our taps that the spec no longer has."""
     files = {str(layout.disk(disk.id)) for disk in spec.disks}
     if spec.seed:
         files.add(str(layout.seed))
@@ -259,11 +334,11 @@ def _remove_ours(root: Element, spec: VmSpec, layout: Layout) -> None:
     for disk in root.findall("devices/disk"):
         file = _attribute(disk, "source", "file")
         if file.startswith(f"{layout.folder}/") and file not in files:
-            _drop(disk)
+            yield disk
     for interface in root.findall("devices/interface"):
         tap, mac = _attribute(interface, "target", "dev"), _attribute(interface, "mac", "address")
         if tap.startswith(PORT_PREFIX) and mac not in macs:
-            _drop(interface)
+            yield interface
 
 
 def _remove_other_cpu(root: Element, wanted: Element) -> None:

@@ -38,6 +38,61 @@ class GrowDisk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GrowLiveDisk:
+    """Of a guest that runs; it sees the new size at once."""
+
+    disk: DiskSpec
+
+    @property
+    def sentence(self) -> str:
+        return f"Enlarged a disk of the running guest to {self.disk.size_gib} GiB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachDevice:
+    name: str
+    xml: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Plugged {_device(self.xml)} into the running {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetachDevice:
+    """The guest has to let go of it."""
+
+    name: str
+    xml: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Took {_device(self.xml)} from the running {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMemory:
+    """By the balloon, up to what the guest was started with."""
+
+    name: str
+    memory_mib: int
+
+    @property
+    def sentence(self) -> str:
+        return f"Gave the running {self.name} {self.memory_mib} MiB of memory"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetVcpus:
+    name: str
+    vcpus: int
+
+    @property
+    def sentence(self) -> str:
+        return f"Gave the running {self.name} {self.vcpus} virtual CPUs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriteSeed:
     seed: SeedSpec
 
@@ -195,17 +250,21 @@ PowerOp = (
     | ShutdownDomain
     | DestroyDomain
 )
-Op = (
+LiveOp = AttachDevice | DetachDevice | SetMemory | SetVcpus
+"""Tried on a running guest; what fails takes effect at its next start."""
+FileOp = (
     FetchImage
     | CreateDisk
     | GrowDisk
+    | GrowLiveDisk
     | WriteSeed
-    | DefineDomain
-    | RedefineDomain
-    | RenameDomain
-    | UndefineDomain
     | DeleteDisk
     | DeleteSeed
     | DeleteFile
-    | PowerOp
 )
+StrictOp = FileOp | DefineDomain | RedefineDomain | RenameDomain | UndefineDomain | PowerOp
+Op = StrictOp | LiveOp
+
+
+def _device(xml: str) -> str:
+    return "a NIC" if xml.startswith("<interface") else "a disk"

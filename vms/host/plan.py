@@ -1,7 +1,8 @@
 """From what a VM should be and what is to the operations that make it so. Pure.
 
-A running guest is never disturbed by a change of its size, disks or NICs: only the persistent
-definition is changed, and the guest gets it when it next starts.
+A running guest is never disturbed by a change of its size, disks or NICs: the persistent definition
+is changed, what the guest can take at once is tried (`vms.host.live`), and the rest comes when it
+next starts.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from kvmweb.core.errors import HostError
 from vms.host import cloud_init, domain_xml
 from vms.host.layout import SEED, SERIAL_LOG, disk_of
+from vms.host.live import live_ops
 from vms.host.ops import (
     CreateDisk,
     DefineDomain,
@@ -21,6 +23,8 @@ from vms.host.ops import (
     DiscardSaved,
     FetchImage,
     GrowDisk,
+    GrowLiveDisk,
+    LiveOp,
     Op,
     PauseDomain,
     RedefineDomain,
@@ -58,6 +62,11 @@ def plan(spec: VmSpec, state: VmState) -> tuple[Op, ...]:
     return tuple(_present(spec, state) if spec.present else _absent(spec, state))
 
 
+def unfinished(spec: VmSpec, state: VmState) -> tuple[Op, ...]:
+    """What must not be left to do after a plan was carried out."""
+    return tuple(op for op in plan(spec, state) if not isinstance(op, LiveOp))
+
+
 def restart_needed(spec: VmSpec, state: VmState) -> bool:
     """Whether the guest runs with something else than the spec says until it is started anew."""
     if state.domain is None or not state.domain.live_xml:
@@ -84,6 +93,8 @@ def _present(spec: VmSpec, state: VmState) -> Iterator[Op]:
     if spec.seed and state.seed != cloud_init.digest(spec.seed):
         yield WriteSeed(seed=spec.seed)
     yield from _definition(spec, state, active=stays_active)
+    if state.is_active and stays_active and spec.power in {"on", "paused"} and state.domain:
+        yield from live_ops(state.domain.live_xml, spec, state.layout)
     if not stays_active:
         yield from _unwanted_files(spec, state)
     if spec.power in {"on", "paused"}:
@@ -108,7 +119,7 @@ def _disks(spec: VmSpec, state: VmState, *, active: bool) -> Iterator[Op]:
     for disk in spec.disks:
         size = state.files.get(state.layout.disk(disk.id).name)
         if size is not None:
-            yield from _resized(disk, size, active=active)
+            yield from _resized(disk, size, state, active=active)
             continue
         _refuse_if_lost(disk, state)
         if disk.image and disk.image.sha256 not in fetched:
@@ -126,14 +137,22 @@ def _refuse_if_lost(disk: DiskSpec, state: VmState) -> None:
         )
 
 
-def _resized(disk: DiskSpec, size: int, *, active: bool) -> Iterator[Op]:
+def _resized(disk: DiskSpec, size: int, state: VmState, *, active: bool) -> Iterator[Op]:
     if size > disk.size_gib * GIB:
         raise CannotShrink(
             f"The disk has {size / GIB:g} GiB and cannot be made smaller without losing data.",
             remedy=f"Set its size to {-(-size // GIB)} GiB or more.",
         )
-    if size < disk.size_gib * GIB and not active:
+    if size == disk.size_gib * GIB:
+        return
+    if not active:
         yield GrowDisk(disk=disk)
+    elif state.is_active and state.domain and _is_plugged(disk, state.domain.live_xml, state):
+        yield GrowLiveDisk(disk=disk)
+
+
+def _is_plugged(disk: DiskSpec, live_xml: str, state: VmState) -> bool:
+    return str(state.layout.disk(disk.id)) in domain_xml.disk_files(live_xml)
 
 
 def _definition(spec: VmSpec, state: VmState, *, active: bool) -> Iterator[Op]:

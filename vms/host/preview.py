@@ -8,21 +8,26 @@ from typing import assert_never
 
 from vms.host import cloud_init
 from vms.host.ops import (
+    AttachDevice,
     CreateDisk,
     DefineDomain,
     DeleteDisk,
     DeleteFile,
     DeleteSeed,
     DestroyDomain,
+    DetachDevice,
     DiscardSaved,
     FetchImage,
     GrowDisk,
+    GrowLiveDisk,
     Op,
     PauseDomain,
     RedefineDomain,
     RenameDomain,
     ResumeDomain,
     SaveDomain,
+    SetMemory,
+    SetVcpus,
     ShutdownDomain,
     StartDomain,
     UndefineDomain,
@@ -43,6 +48,7 @@ def _lines(op: Op, spec: VmSpec, state: VmState) -> Iterator[str]:
             FetchImage()
             | CreateDisk()
             | GrowDisk()
+            | GrowLiveDisk()
             | WriteSeed()
             | DeleteDisk()
             | DeleteSeed()
@@ -57,20 +63,34 @@ def _lines(op: Op, spec: VmSpec, state: VmState) -> Iterator[str]:
         case StartDomain():
             yield f"process: QEMU of {op.name}"
             yield from _nics(spec)
-        case PauseDomain() | ResumeDomain() | ShutdownDomain() | DestroyDomain():
+        case (
+            PauseDomain()
+            | ResumeDomain()
+            | ShutdownDomain()
+            | DestroyDomain()
+            | SetMemory()
+            | SetVcpus()
+        ):
             yield f"process: QEMU of {op.name}"
         case SaveDomain() | DiscardSaved():
             yield f"memory: of {op.name}, in libvirt's folder for saved guests"
-        case RenameDomain():
-            yield f"definition: {op.before}, renamed {op.name}"
-        case UndefineDomain():
+        case AttachDevice() | DetachDevice():
+            yield from (line.strip() for line in op.xml.splitlines())
+        case RenameDomain() | UndefineDomain():
             yield f"definition: {op.name}"
         case _:
             assert_never(op)
 
 
 def _files(
-    op: FetchImage | CreateDisk | GrowDisk | WriteSeed | DeleteDisk | DeleteSeed | DeleteFile,
+    op: FetchImage
+    | CreateDisk
+    | GrowDisk
+    | GrowLiveDisk
+    | WriteSeed
+    | DeleteDisk
+    | DeleteSeed
+    | DeleteFile,
     state: VmState,
 ) -> Iterator[str]:
     layout = state.layout
@@ -82,7 +102,7 @@ def _files(
             yield f"file: {layout.disk(disk.id)}"
             if disk.image:
                 yield f"over: {layout.image(disk.image.sha256)}"
-        case GrowDisk(disk=disk):
+        case GrowDisk(disk=disk) | GrowLiveDisk(disk=disk):
             yield f"file: {layout.disk(disk.id)}"
         case WriteSeed(seed=seed):
             yield f"file: {layout.seed}"

@@ -6,6 +6,7 @@ time, held by flock(2).
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -22,15 +23,19 @@ from vms.host.drivers.domains import MEMORY_SECONDS, Domains
 from vms.host.drivers.failures import CannotStart
 from vms.host.layout import Layout
 from vms.host.ops import (
+    AttachDevice,
     CreateDisk,
     DefineDomain,
     DeleteDisk,
     DeleteFile,
     DeleteSeed,
     DestroyDomain,
+    DetachDevice,
     DiscardSaved,
     FetchImage,
     GrowDisk,
+    GrowLiveDisk,
+    LiveOp,
     Op,
     PauseDomain,
     PowerOp,
@@ -38,13 +43,16 @@ from vms.host.ops import (
     RenameDomain,
     ResumeDomain,
     SaveDomain,
+    SetMemory,
+    SetVcpus,
     ShutdownDomain,
     StartDomain,
+    StrictOp,
     UndefineDomain,
     WriteSeed,
 )
 from vms.host.patience import telling
-from vms.host.plan import plan, restart_needed
+from vms.host.plan import GIB, plan, restart_needed, unfinished
 from vms.host.preview import detail
 from vms.host.spec import RunsUnder, VmSpec
 from vms.host.state import VmState
@@ -52,6 +60,7 @@ from vms.host.state import VmState
 STOP_SECONDS = 60.0
 _PRESS_AGAIN_SECONDS = 4.0
 _POLL_SECONDS = 0.1
+_FOLLOW_SECONDS = 10.0
 
 
 class DidNotStop(HostError):
@@ -151,12 +160,15 @@ class VmReconciler:
         if not spec.present:
             volumes.remove_folder(state.layout)
         after = self.observe(spec)
-        if rest := plan(spec, after):
+        if rest := unfinished(spec, after):
             raise NotConverged("Not done after all: " + "; ".join(op.sentence for op in rest))
         return Outcome(ok=True, generation=spec.generation, observed=observed(spec, after))
 
     def _do(self, op: Op, spec: VmSpec, layout: Layout, report: Report) -> None:
         key = f"vm.{type(op).__name__}.{_object(op)}"
+        if isinstance(op, LiveOp):
+            report(Step(key=key, sentence=self._tried(op, spec)))
+            return
         try:
             self._perform(op, spec, layout, lambda step: report(_under(key, step)))
         except KvmwebError as error:
@@ -164,7 +176,35 @@ class VmReconciler:
             raise
         report(Step(key=key, sentence=op.sentence))
 
-    def _perform(self, op: Op, spec: VmSpec, layout: Layout, report: Report) -> None:
+    def _tried(self, op: LiveOp, spec: VmSpec) -> str:
+        """What became of it, for people; what did not come about waits for the next start."""
+        try:
+            self._change_live(op, spec.subject)
+        except HostBusy:
+            raise
+        except HostError as error:
+            return f"The running guest did not take a change: {error.message}"
+        deadline = time.monotonic() + _FOLLOW_SECONDS
+        while op in plan(spec, self.observe(spec)):
+            if time.monotonic() > deadline:
+                return "The running guest did not follow a change; it comes at its next start"
+            time.sleep(_POLL_SECONDS)
+        return op.sentence
+
+    def _change_live(self, op: LiveOp, subject: str) -> None:
+        match op:
+            case AttachDevice():
+                self._domains.attach(subject, op.xml)
+            case DetachDevice():
+                self._domains.detach(subject, op.xml)
+            case SetMemory():
+                self._domains.set_memory(subject, op.memory_mib)
+            case SetVcpus():
+                self._domains.set_vcpus(subject, op.vcpus)
+            case _:
+                assert_never(op)
+
+    def _perform(self, op: StrictOp, spec: VmSpec, layout: Layout, report: Report) -> None:
         match op:
             case FetchImage() | CreateDisk() | GrowDisk() | WriteSeed():
                 self._fill(op, layout, report)
@@ -173,6 +213,10 @@ class VmReconciler:
             case DefineDomain() | RedefineDomain():
                 volumes.make_folder(layout)
                 self._domains.define(op.xml)
+            case GrowLiveDisk():
+                file = str(layout.disk(op.disk.id))
+                with volumes.space(layout.folder):
+                    self._domains.grow_disk(spec.subject, file, op.disk.size_gib * GIB)
             case RenameDomain():
                 self._domains.rename(spec.subject, op.name)
             case UndefineDomain():
@@ -285,8 +329,10 @@ def _object(op: Op) -> str:
     match op:
         case FetchImage(image=image):
             return image.id
-        case CreateDisk(disk=disk) | GrowDisk(disk=disk):
+        case CreateDisk(disk=disk) | GrowDisk(disk=disk) | GrowLiveDisk(disk=disk):
             return disk.id
+        case AttachDevice(xml=xml) | DetachDevice(xml=xml):
+            return hashlib.sha256(xml.encode()).hexdigest()[:8]
         case DeleteDisk(id=name) | DeleteFile(file=name):
             return name
         case _:

@@ -70,6 +70,8 @@ class VmSpec:
     too. With `power="off"` a running guest is asked by ACPI; `force` pulls the plug instead.
     `accelerator="auto"` takes what the host found by trying.
 
+    A guest may be given up to `max_vcpus` while it runs; 0 is no more than `vcpus`.
+
     `boots` counts how often people asked for a fresh start. A guest carries the count it was
     started with; one with a lower count is stopped (as `force` says) and started, once. Without
     `autostart` a guest that was on stays off when its host starts anew.
@@ -87,6 +89,7 @@ class VmSpec:
     autostart: bool = True
     accelerator: Accelerator = "auto"
     vcpus: int = 1
+    max_vcpus: int = 0
     memory_mib: int = 128
     disks: tuple[DiskSpec, ...] = ()
     nics: tuple[NicSpec, ...] = ()

@@ -12,27 +12,32 @@ from tests.vms.host.vm_cases import IMAGE, LAYOUT, NIC, SEED, vm
 from vms.host import cloud_init, domain_xml
 from vms.host.layout import SERIAL_LOG
 from vms.host.ops import (
+    AttachDevice,
     CreateDisk,
     DefineDomain,
     DeleteDisk,
     DeleteFile,
     DeleteSeed,
     DestroyDomain,
+    DetachDevice,
     DiscardSaved,
     FetchImage,
     GrowDisk,
+    GrowLiveDisk,
     Op,
     PauseDomain,
     RedefineDomain,
     RenameDomain,
     ResumeDomain,
     SaveDomain,
+    SetMemory,
+    SetVcpus,
     ShutdownDomain,
     StartDomain,
     UndefineDomain,
     WriteSeed,
 )
-from vms.host.plan import GIB, CannotShrink, DiskMissing, plan, restart_needed
+from vms.host.plan import GIB, CannotShrink, DiskMissing, plan, restart_needed, unfinished
 from vms.host.spec import DiskSpec, VmSpec
 from vms.host.state import DomainState, PowerState, VmState
 
@@ -47,7 +52,7 @@ def done(state: VmState, op: Op) -> VmState:  # noqa: C901 — one case for each
     match op:
         case FetchImage(image=image):
             return replace(state, images=state.images | {image.sha256})
-        case CreateDisk(disk=disk) | GrowDisk(disk=disk):
+        case CreateDisk(disk=disk) | GrowDisk(disk=disk) | GrowLiveDisk(disk=disk):
             files[LAYOUT.disk(disk.id).name] = disk.size_gib * GIB
         case WriteSeed(seed=seed):
             files[LAYOUT.seed.name] = 1
@@ -128,7 +133,7 @@ def test_after_the_plan_nothing_is_left_to_do(
         live = state.domain.xml if power in {"running", "paused"} else ""
         state = replace(state, domain=replace(state.domain, state=power, live_xml=live))
     after = applied(wanted, state)
-    assert plan(wanted, after) == ()
+    assert unfinished(wanted, after) == ()
     if not wanted.present:
         assert (after.domain, after.files) == (None, {})
 
@@ -140,7 +145,7 @@ def test_stopping_after_any_operation_and_planning_anew_comes_to_the_same(
     state = applied(before, NOTHING)
     for op in plan(wanted, state):
         state = done(state, op)
-        assert plan(wanted, applied(wanted, state)) == ()
+        assert unfinished(wanted, applied(wanted, state)) == ()
 
 
 def test_a_new_vm_is_made_in_order_and_started_last() -> None:
@@ -184,7 +189,7 @@ def test_a_disk_taken_from_a_running_guest_is_deleted_only_when_it_is_off() -> N
     two = (DiskSpec(id="d1", size_gib=1, image=IMAGE), DiskSpec(id="d2", size_gib=1))
     running = applied(vm(disks=two), NOTHING)
     ops = plan(vm(), running)
-    assert [type(op) for op in ops] == [RedefineDomain]
+    assert [type(op) for op in ops] == [RedefineDomain, DetachDevice]
     ops = plan(vm(power="off"), running)
     assert [type(op) for op in ops] == [ShutdownDomain, RedefineDomain, DeleteDisk]
 
@@ -231,6 +236,42 @@ def test_a_new_domain_name_waits_until_the_guest_is_off() -> None:
     again = replace(other, boots=1)
     assert kinds(again, running) == [ShutdownDomain, RenameDomain, RedefineDomain, StartDomain]
     assert not restart_needed(again, applied(again, running))
+
+
+def ported(state: VmState, ports: int) -> VmState:
+    """A running guest with so many root ports, as libvirt numbers them."""
+    assert state.domain is not None
+    root = domain_xml.parse(state.domain.live_xml)
+    found = root.findall("devices/controller[@model='pcie-root-port']")
+    for number, port in enumerate(found, start=1):
+        port.set("index", str(number))
+        if number > ports:
+            port.getparent().remove(port)  # type: ignore[union-attr]
+    return replace(state, domain=replace(state.domain, live_xml=domain_xml.printed(root)))
+
+
+def test_what_a_running_guest_can_take_is_tried_as_far_as_there_are_ports() -> None:
+    running = applied(vm(memory_mib=256, max_vcpus=4), NOTHING)
+    data, other = DiskSpec(id="d2", size_gib=1), replace(NIC, mac="52:54:00:00:00:02", tap="kt2")
+    more = vm(memory_mib=192, vcpus=2, max_vcpus=4, nics=(NIC, other))
+    more = replace(more, disks=(*more.disks, data))
+    changes = [CreateDisk, RedefineDomain, SetMemory, SetVcpus]
+    assert kinds(more, ported(running, 4)) == [*changes, AttachDevice, AttachDevice]
+    assert kinds(more, ported(running, 1)) == [*changes, AttachDevice]
+    assert kinds(more, ported(running, 0)) == changes
+    assert restart_needed(more, ported(running, 0))
+    assert kinds(vm(memory_mib=512, max_vcpus=4, nics=()), running) == [
+        RedefineDomain,
+        DetachDevice,
+    ]
+
+
+def test_a_disk_grows_under_a_running_guest_but_not_under_a_saved_one() -> None:
+    running = applied(vm(), NOTHING)
+    bigger = vm(disks=(DiskSpec(id="d1", size_gib=2, image=IMAGE),))
+    assert kinds(bigger, running) == [GrowLiveDisk]
+    saved = applied(vm(power="saved"), running)
+    assert kinds(replace(bigger, power="saved"), saved) == []
 
 
 def test_a_guest_is_paused_and_goes_on() -> None:

@@ -289,6 +289,31 @@ def test_a_disk_grows_when_the_guest_is_off(blank: Vm) -> None:
     assert smaller.code == "disk_cannot_shrink"
 
 
+def test_a_running_guest_gets_disk_nic_memory_and_cpu_at_once(
+    host: LibvirtHost, image: Path
+) -> None:
+    with made(host, image) as guest:
+        usual = guest.spec()
+        assert not guest.must(max_vcpus=2, memory_mib=128).observed["restart_needed"]
+        guest.wait_for_line("kvmweb-hello: configured")
+        nic = replace(usual.nics[0], tap=f"{usual.nics[0].tap}x", mac="52:54:00:00:03:01")
+        data = DiskSpec(id="data", size_gib=1)
+        disks = (replace(usual.disks[0], size_gib=2), data)
+        more = {"max_vcpus": 2, "vcpus": 2, "memory_mib": 128, "disks": disks}
+        outcome = guest.must(nics=(*usual.nics, nic), **more)
+        assert not outcome.observed["restart_needed"], guest.steps
+        live = guest.virsh("dumpxml", usual.domain)
+        assert nic.mac in live
+        assert str(guest.layout.disk("data")) in live
+        assert "2048.0 MiB" not in live
+        assert f"{2 << 30}" in guest.virsh("domblkinfo", usual.domain, "vda")
+        assert nic.tap in host.run("ip", "-br", "link", "show", "master", BRIDGE)
+        # What the guest was given by plugging is there after its next start too.
+        assert not guest.must(nics=(*usual.nics, nic), boots=1, force=True, **more).observed[
+            "restart_needed"
+        ]
+
+
 def test_a_second_disk_and_nic_come_and_go(blank: Vm) -> None:
     usual = blank.spec()
     nic = replace(usual.nics[0], tap="ktx", mac="52:54:00:00:01:01")

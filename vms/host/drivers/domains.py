@@ -123,6 +123,30 @@ class Domains:
         """Pull the plug; already off or gone is success."""
         self._if_active(subject, lambda domain: domain.destroy())
 
+    def grow_disk(self, subject: str, file: str, size: int) -> None:
+        """Enlarge a disk of a running guest to `size` bytes."""
+        flag = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
+        self._existing(subject, lambda domain: domain.blockResize(file, size, flag))
+
+    def attach(self, subject: str, xml: str) -> None:
+        """Plug a device into a running guest, until its next start."""
+        live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._existing(subject, lambda domain: domain.attachDeviceFlags(xml, live))
+
+    def detach(self, subject: str, xml: str) -> None:
+        """Ask a running guest to let go of a device."""
+        live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._existing(subject, lambda domain: domain.detachDeviceFlags(xml, live))
+
+    def set_memory(self, subject: str, memory_mib: int) -> None:
+        """Ask a running guest to make do with so much."""
+        live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._existing(subject, lambda domain: domain.setMemoryFlags(memory_mib * 1024, live))
+
+    def set_vcpus(self, subject: str, vcpus: int) -> None:
+        live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._existing(subject, lambda domain: domain.setVcpusFlags(vcpus, live))
+
     def rename(self, subject: str, name: str) -> None:
         """Give a domain that is off another name; having it already is success."""
 
