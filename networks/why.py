@@ -17,7 +17,7 @@ from kvmweb.core.access import User, is_operator
 from kvmweb.core.errors import Invalid
 from kvmweb.hosts.ask import ask
 from networks.host.explain.steps import Case, Step, first_broken
-from networks.models import Forward, Network, Peering, Reservation
+from networks.models import Forward, HostName, Network, Peering, Reservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,13 @@ def why_peering(user: User, peering: Peering) -> Explanation:
     known = (*_accepted(peering), *_told(network), *_told(peer, "told:peer"))
     case = Case(network=str(network.uuid), peer=str(peer.uuid))
     return _explanation(user, network, known, case)
+
+
+def why_host_name(user: User, name: HostName) -> Explanation:
+    """For requests by a host name."""
+    known = tuple(_told(name.network))
+    case = Case(network=str(name.network.uuid), host_name=str(name.uuid))
+    return _explanation(user, name.network, known, case)
 
 
 def _accepted(peering: Peering) -> Iterator[Step]:

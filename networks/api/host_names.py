@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django_filters import rest_framework as filters
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,13 +15,15 @@ from kvmweb.api.dry_run import previewed
 from kvmweb.api.fields import Body, Filters, PortField, Shown
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
-from kvmweb.api.views import Resource, actor_of
+from kvmweb.api.views import Resource, actor_of, user_of
 from kvmweb.core.errors import Invalid
 from networks import actions
 from networks.api.parts import PartShown, target_of
 from networks.api.usage import HostNameUsageShown
+from networks.api.why import explains, shown
 from networks.certificates import LARGEST
 from networks.models import HostName, HostNameQuerySet
+from networks.why import why_host_name
 
 
 class CertificateShown(Shown):
@@ -139,6 +142,12 @@ class HostNames(Resource):
 
     def shown(self, rows: HostNameQuerySet) -> HostNameQuerySet:
         return rows.for_display().select_related("reservation__nic__vm")
+
+    @explains
+    @action(detail=True)
+    def explain(self, request: Request, uuid: UUID) -> Response:
+        """Why requests by this name do (not) arrive: asked of the host now."""
+        return shown(why_host_name(user_of(request), self.displayed(uuid)))
 
     @previewed
     @takes(NewHostName, HostNameShown)

@@ -24,9 +24,28 @@ def explain(looker: Looker, specs: Specs, case: Case) -> tuple[Step, ...]:
     if case.peer:
         other = _told(specs, case.peer)
         return untold("the other network") if other is None else looker.peers(spec, other)
+    if case.host_name:
+        return _of_host_name(looker, spec, case)
     if case.forward:
         return _of_forward(looker, spec, case)
     return _of_guest(looker, spec, case)
+
+
+def _of_host_name(looker: Looker, spec: NetworkSpec, case: Case) -> tuple[Step, ...]:
+    name = next((each for each in spec.host_names if each.id == case.host_name), None)
+    if name is None:
+        return untold("the host name")
+    guest = next((r for r in spec.reservations if r.address == name.address), None)
+    return untold("its target") if guest is None else looker.host_name(spec, guest, name)
+
+
+def host_name_case(specs: Iterable[NetworkSpec], wanted: str) -> Case | None:
+    """The case of a host name, as somebody on the host's command line writes it."""
+    for spec in specs:
+        for name in spec.host_names:
+            if name.name == wanted.lower():
+                return Case(network=spec.subject, host_name=name.id)
+    return None
 
 
 def _of_guest(looker: Looker, spec: NetworkSpec, case: Case) -> tuple[Step, ...]:

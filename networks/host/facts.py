@@ -19,11 +19,13 @@ from networks.host.chains.judging import Packet
 from networks.host.drivers import flowtable, foreign, hostfacts, looking, namespaces, probes
 from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.firewall import Firewall
+from networks.host.drivers.haproxy import proxy_of
 from networks.host.drivers.links import Links
 from networks.host.drivers.routers import Routers, dhcp_of, namespace_of
 from networks.host.drivers.sysctls import Sysctls
 from networks.host.elements import DOORS
 from networks.host.explain.forward import explain_forward
+from networks.host.explain.host_name import ProxyFacts, explain_host_name
 from networks.host.explain.inbound import explain_inbound
 from networks.host.explain.lists import Asked
 from networks.host.explain.outbound import explain_outbound
@@ -39,7 +41,8 @@ from networks.host.explain.seen import (
 from networks.host.explain.steps import Case, Step
 from networks.host.explain.ways import Version, seen_by, version_of
 from networks.host.own_router import amiss, host_side, to_guests, to_host
-from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec
+from networks.host.proxy import MAPS, lines
+from networks.host.spec import ForwardSpec, HostNameSpec, NetworkSpec, ReservationSpec
 
 VmState = Callable[[str], str | None]
 """The power state of the VM on a guest port: empty when unknown, None when there is no such VM."""
@@ -144,6 +147,32 @@ class Looker:
             missing=lookups.missing(lookups.of_network(other, 4)),
         )
         return explain_peers(own, other, (here, there))
+
+    def host_name(
+        self, spec: NetworkSpec, guest: ReservationSpec, name: HostNameSpec
+    ) -> tuple[Step, ...]:
+        """Why a request by this name does (not) arrive."""
+        iif, oif = self._uplink_of(name.public_address), host_side(spec).bridge
+        host = self._host(spec, _packet(4, iif=iif, oif=oif, source=None, destination=None))
+        found = host, self._proxy(spec, name), self._guest(spec, guest, 4)
+        return explain_host_name(spec, guest, name, found)
+
+    def _proxy(self, spec: NetworkSpec, name: HostNameSpec) -> ProxyFacts:
+        wanted = lines(spec.bridge, (name,))
+        proxy = proxy_of(self.paths)
+        state = proxy.observe(spec.bridge, {route.key for route in wanted})
+        asked = {
+            port: Asked(protocol="tcp", port=port)
+            for port in (name.http_port, name.tls_port)
+            if port
+        }
+        near = {port: self._service(spec, name.address, "", one)[0] for port, one in asked.items()}
+        return ProxyFacts(
+            running=state.running,
+            listens=name.public_address in state.bound,
+            missing=tuple(sorted({r.table for r in wanted - state.live if r.table in MAPS})),
+            ports=tuple((port, ForwardFacts(near=met)) for port, met in near.items()),
+        )
 
     def _host(self, spec: NetworkSpec, new: Packet) -> HostFacts:
         version: Version = 6 if new.family == "ipv6" else 4

@@ -81,6 +81,7 @@ def test_programs_get_the_steps(alice: User, forward: Forward, asked: list[dict[
             "port": 0,
             "version": 4,
             "peer": "",
+            "host_name": "",
         }
     ]
 

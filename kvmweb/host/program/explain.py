@@ -1,10 +1,10 @@
 """`python -m kvmweb.host explain WHAT [--from ADDRESS] [--to PLACE] [--in PORT]`: why something is
 (not) reachable.
 
-WHAT is a public endpoint (`198.51.100.11:20022/tcp`), the address or name of a guest, for its way
-out or with `--in 443/tcp` for that to a guest that is reachable as a whole, or the name of a
-network, whose way to the network `--to` is told. Asks nobody and changes nothing: the panel may be
-away.
+WHAT is a public endpoint (`198.51.100.11:20022/tcp`), a host name, the address or name of a guest
+(its way out, or with `--in 443/tcp` that to a guest which is reachable as a whole), or the name of
+a network, whose way to the network `--to` is told. Asks nobody and changes nothing: the panel may
+be away.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Literal
 from kvmweb.core.errors import Invalid
 from kvmweb.host.config import HostConfig
 from kvmweb.host.program.questions import explained
-from networks.host.case import forward_case, guest_of
+from networks.host.case import forward_case, guest_of, host_name_case
 from networks.host.explain.steps import Case, Step, first_broken
 from networks.host.spec import NetworkSpec
 from networks.host.tasks import spec_store
@@ -38,7 +38,7 @@ def _case(config: HostConfig, what: str, source: str, to: str, into: str) -> Cas
     specs = list(spec_store(config.paths).present())
     found = _endpoint_case(specs, what, source) or _guest_case(specs, what, to)
     if found is None:
-        found = _peer_case(specs, what, to)
+        found = host_name_case(specs, what) or _peer_case(specs, what, to)
     if found is None:
         raise Invalid(
             f"This host was told of nothing that is {what}.",

@@ -31,6 +31,7 @@ class Case:
     port: int = 0
     version: Literal[4, 6] = 4
     peer: str = ""
+    host_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -194,6 +194,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "get host-name-list": (EVERYBODY, nothing),
     "post host-name-list": (ADD, lambda w: {"vm": w.uuid("vm"), "name": "b.example.org"}),
     "get host-name-detail": (READ, nothing),
+    "get host-name-explain": (ASK, nothing),
     "patch host-name-detail": (CHANGE, lambda _: {"http_port": 8080}),
     "delete host-name-detail": (CHANGE, nothing),
     "get image-list": (EVERYBODY, nothing),

@@ -15,8 +15,11 @@ from pathlib import Path
 import pytest
 
 from kvmweb.host.progress import silent
+from networks.host.case import explain
 from networks.host.drivers.haproxy import HaProxy
-from networks.host.proxy import ChangeNames, Route
+from networks.host.explain.steps import Case, first_broken
+from networks.host.facts import Looker
+from networks.host.proxy import ChangeNames, Route, routes
 from networks.host.spec import EgressSpec, HostNameSpec, NetworkSpec
 from networks.host.usage import Usage
 from networks.host.watch import Watcher
@@ -383,3 +386,34 @@ def test_no_other_name_can_be_said_to_the_proxy(lab: Lab) -> None:
         with lab.reconciler() as reconciler:
             outcome = reconciler.apply(named(spec, name(spec, 1, host)), silent)
         assert outcome.code == "bad_spec"
+
+
+def test_why_names_what_is_broken_on_the_way_of_a_name(world: World) -> None:
+    spec = named(world.one, name(world.one, 1, A))
+    world.lab.apply(spec)
+    looker = Looker(paths=world.lab.paths, resolv_files=(world.lab.resolv,))
+    case = Case(network=spec.subject, host_name=spec.host_names[0].id)
+
+    def why(told: NetworkSpec = spec) -> str:
+        steps = world.lab.host.call(lambda: explain(looker, lambda _: told, case))
+        found = first_broken(steps)
+        return found.key if found else ""
+
+    assert why() == ""
+    proxy = HaProxy(world.lab.paths.run / "haproxy")
+    world.lab.host.call(lambda: proxy.observe(spec.bridge, set()))
+    world.lab.host.call(lambda: proxy.change(ChangeNames(add=frozenset(), remove=routes(spec))))
+    assert why() == "map"
+    world.lab.apply(spec)
+    world.a.ip("link set eth0 down")
+    assert why() == "port"
+    world.a.ip("link set eth0 up")
+    elsewhere = named(world.one, name(world.one, 1, A, http_port=81))
+    world.lab.apply(elsewhere)
+    assert why(elsewhere) == "service"
+    world.lab.apply(replace(spec, generation=3))
+    pid = proxy.pid()
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: proxy.pid() is None)
+    assert why() == "proxy"
