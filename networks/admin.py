@@ -10,6 +10,7 @@ from kvmweb.projects.operators import Button, OperatorAdmin, OperatorInline
 from networks.actions import check_network, repair_network
 from networks.models import (
     AddressSet,
+    Attachment,
     Certificate,
     Drift,
     EgressRule,
@@ -49,6 +50,14 @@ class NetworkAdmin(StateColumn, OperatorAdmin):
     list_select_related = ("project", "host", "job")
     list_filter = ("mode", "host", "present")
     search_fields = ("name", "uuid", "ipv4_subnet", "transit_subnet", "project__name")
+
+
+@admin.register(Attachment)
+class AttachmentAdmin(OperatorAdmin):
+    list_display = ("interface", "host", "kind", "created_at")
+    list_select_related = ("host",)
+    list_filter = ("host", "kind")
+    search_fields = ("interface", "host__name", "uuid")
 
 
 @admin.register(Peering)

@@ -41,7 +41,7 @@ def _held(forward: Forward, protocol: str, first: int, last: int) -> Holding:
     row.protocol = protocol if first else ANY
     row.first_port, row.last_port = (first, last) if first else ALL_PORTS
     guest = forward.reservation
-    row.guest_name, row.guest_address, row.guest_mac = guest.name, guest.address, guest.mac
+    row.guest_name, row.guest_address, row.guest_mac = guest.name, guest.address or "", guest.mac
     return row
 
 
@@ -70,7 +70,7 @@ def named(found: HostName) -> None:
 def _served(found: HostName) -> list[tuple[int, str]]:
     ports = [HTTP_PORT] if found.http_port or found.redirect else []
     ports += [TLS_PORT] if found.tls != HostName.Tls.OFF else []
-    return [(port, found.reservation.address) for port in ports]
+    return [(port, found.reservation.address or "") for port in ports]
 
 
 def _named(found: HostName, port: int) -> Holding:
@@ -78,7 +78,7 @@ def _named(found: HostName, port: int) -> Holding:
     row.since, row.name, row.served_name = timezone.now(), found, found.name
     row.protocol, row.first_port, row.last_port = "tcp", port, port
     guest = found.reservation
-    row.guest_name, row.guest_address, row.guest_mac = guest.name, guest.address, guest.mac
+    row.guest_name, row.guest_address, row.guest_mac = guest.name, guest.address or "", guest.mac
     return row
 
 

@@ -17,13 +17,15 @@ _DIRECTIONS = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """`sources` are public addresses: none is the host's own, several are a pool. `rules` are
-    where guests may go; None is everywhere."""
+    where guests may go; None is everywhere. `guarded` is of bridged networks: closed to all that
+    comes by their bridge but for what rules open."""
 
     name: str
     mode: str
     mtu: int
     sources: frozenset[str]
     guests_apart: bool
+    guarded: bool = True
     rules: tuple[Rule, ...] | None
 
 
@@ -42,6 +44,8 @@ def cut_off(before: Settings, after: Settings) -> list[str]:
         )
     if _narrows(before.rules, after.rules):
         lost.append("Their open connections to places that are no longer listed end.")
+    if after.mode == "bridged" and after.guarded and not before.guarded:
+        lost.append("Nobody begins connections to them any more, but where rules open them.")
     if after.guests_apart and not before.guests_apart:
         lost.append("They no longer reach each other, but for forwards.")
     return lost

@@ -46,7 +46,10 @@ def build_spec(network: Network) -> dict[str, Any]:
         bridge_mac=names.bridge_mac(network.pk),
         subnet=network.ipv4_subnet,
         transit=network.transit_subnet,
-        gateway=str(network.gateway),
+        gateway=str(network.gateway) if network.ipv4_subnet else "",
+        attach=network.attachment.interface if network.attachment else "",
+        attached_to=network.attachment.kind if network.attachment else "bridge",  # type: ignore[arg-type]
+        guarded=network.guarded,
         source_address=source.address if source else None,
         inbound=tuple(_inbound(network.rule_sets.with_rules())) if network.present else (),
         source_pool=tuple(network.sources) if network.pool.exists() else (),
@@ -58,7 +61,7 @@ def build_spec(network: Network) -> dict[str, Any]:
         subnet6=network.ipv6_subnet,
         gateway6=network.gateway6,
         source_address6=network.source_address6.address if network.source_address6 else None,
-        names=NamesSpec(domain=network.domain, upstreams=tuple(network.dns_servers)),
+        names=_names(network),
         max_down=network.max_down,
         max_up=network.max_up,
         lease_seconds=60 * network.lease_minutes,
@@ -67,6 +70,12 @@ def build_spec(network: Network) -> dict[str, Any]:
         host_names=tuple(_host_names(network)) if network.present else (),
     )
     return msgspec.to_builtins(spec)  # type: ignore[no-any-return]
+
+
+def _names(network: Network) -> NamesSpec | None:
+    if network.is_bridged:
+        return None
+    return NamesSpec(domain=network.domain, upstreams=tuple(network.dns_servers))
 
 
 def _peers(network: Network) -> tuple[PeerSpec, ...]:
@@ -100,7 +109,7 @@ def _reservations(network: Network) -> list[ReservationSpec]:
         ReservationSpec(
             id=str(row.uuid),
             mac=row.mac,
-            address=row.address,
+            address=row.address or "",
             address6=network.address6_of(row.mac),
             hostname=row.name,
             port=row.port,
@@ -164,7 +173,7 @@ def _host_names(network: Network) -> list[HostNameSpec]:
             number=row.number,
             public_address=row.public_address.address,
             name=row.name,
-            address=row.reservation.address,
+            address=row.reservation.address or "",
             http_port=row.http_port or 0,
             tls=row.tls,  # type: ignore[arg-type]
             tls_port=row.tls_port or 0,

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from networks.views import (
+    attachments,
     firewall,
     flows,
     forwards,
@@ -37,6 +38,8 @@ urlpatterns = [
     ),
     path("who-had-it/", history.who, name="who-had-it"),
     path("hosts/<uuid:uuid>/remedies/", hosts.remedy, name="host-remedy"),
+    path("hosts/<uuid:uuid>/attachments/", attachments.release, name="host-attachments"),
+    path("attachments/<uuid:uuid>/withdraw/", attachments.withdraw, name="attachment-withdraw"),
     path("hosts/<uuid:uuid>/repairs/", hosts.repairs, name="host-repairs"),
     path("networks/<uuid:uuid>/firewall/", firewall.network_firewall, name="network-firewall"),
     path(

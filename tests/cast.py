@@ -46,6 +46,10 @@ FACTS: dict[str, Any] = {
             "does": "iptables-nft -I FORWARD -i kw+ -j ACCEPT",
         }
     ],
+    "attachables": [
+        {"interface": "br0", "kind": "bridge", "refused": ""},
+        {"interface": "br1", "kind": "bridge", "refused": ""},
+    ],
     "accelerator": "tcg",
     "accelerator_reason": "/dev/kvm is missing.",
 }

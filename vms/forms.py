@@ -168,7 +168,7 @@ NETWORK_FIELDS = {"network.name": "network_name", "network.ipv4_subnet": "ipv4_s
 
 def _words(network: Network, projects: int) -> str:
     """A network as a choice, with its project where there is more than one."""
-    words = f"{network} ({network.ipv4_subnet})"
+    words = f"{network} ({network.place})"
     return f"{words}, {network.project}" if projects > 1 else words
 
 

@@ -15,7 +15,7 @@ from kvmweb.host.progress import Outcome
 from kvmweb.hosts.models import Host
 from kvmweb.jobs import notify
 from kvmweb.jobs.subjects import Destination, Subject, SubjectKind
-from networks.models import Ipv6
+from networks.models import Ipv6, Network
 from vms.host.spec import DiskSpec, ImageRef, NicSpec, SeedSpec, VmSpec
 from vms.models import Image, Vm
 
@@ -89,11 +89,12 @@ def _nics(vm: Vm) -> tuple[NicSpec, ...]:
         NicSpec(
             id=str(nic.uuid),
             network=str(nic.reservation.network.uuid),
-            bridge=nic.reservation.network.bridge,
+            bridge=_bridge(nic.reservation.network),
+            uplink=_uplink(nic.reservation.network),
             tap=nic.reservation.port,
             mac=nic.reservation.mac,
         )
-        for nic in vm.nics.select_related("reservation__network")
+        for nic in vm.nics.select_related("reservation__network__attachment")
     )
 
 
@@ -104,6 +105,19 @@ def _macs_with_ipv6(vm: Vm) -> tuple[str, ...]:
     if all(each.network.ipv6 == Ipv6.OFF for each in taken):
         return ()
     return tuple(each.mac for each in taken)
+
+
+def _bridge(network: Network) -> str:
+    if network.attachment is None:
+        return network.bridge
+    return network.attachment.interface if network.attachment.is_filtered else ""
+
+
+def _uplink(network: Network) -> str:
+    """What a macvtap would be of."""
+    if network.attachment is None or network.attachment.is_filtered:
+        return ""
+    return network.attachment.interface
 
 
 def record(vm: Vm, outcome: Outcome) -> None:

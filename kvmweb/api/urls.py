@@ -13,6 +13,7 @@ from kvmweb.jobs.api import Jobs
 from kvmweb.projects.api import Projects
 from networks.api import (
     AddressSets,
+    Attachments,
     BulkForwards,
     Drifts,
     Holdings,
@@ -30,6 +31,7 @@ from vms.api import Images, Vms
 router = SimpleRouter(use_regex_path=False)
 router.register("hosts", Hosts, "host")
 router.register("public-addresses", PublicAddresses, "public-address")
+router.register("attachments", Attachments, "attachment")
 router.register("networks", Networks, "network")
 router.register("peerings", Peerings, "peering")
 router.register("reservations", Reservations, "reservation")

@@ -38,6 +38,7 @@ class Surroundings:
 
     `addresses` are {address, prefix, interface}, `listeners` {protocol, address, port}, `routes` in
     CIDR notation without the default ones, `uplinks` the interfaces of the default routes.
+    `attachables` are what guests could be put on directly: {interface, kind, refused}.
     `findings` are what is, or may be, in the way of networks, the worst first: {id, level, found,
     breaks, remedy, does}.
     """
@@ -47,6 +48,7 @@ class Surroundings:
     listeners: tuple[dict[str, object], ...] = ()
     uplinks: tuple[str, ...] = ()
     resolvers: tuple[str, ...] = ()
+    attachables: tuple[dict[str, str], ...] = ()
     findings: tuple[dict[str, str], ...] = ()
 
 
@@ -73,6 +75,7 @@ class HostFacts:
     listeners: tuple[dict[str, object], ...]
     uplinks: tuple[str, ...]
     resolvers: tuple[str, ...]
+    attachables: tuple[dict[str, str], ...]
     findings: tuple[dict[str, str], ...]
     ephemeral_ports: tuple[int, int]
     version: str
@@ -99,6 +102,7 @@ def gather(config: HostConfig, hypervisor: Hypervisor, surroundings: Surrounding
         listeners=surroundings.listeners,
         uplinks=config.uplinks or surroundings.uplinks,
         resolvers=surroundings.resolvers,
+        attachables=surroundings.attachables,
         findings=surroundings.findings,
         ephemeral_ports=_ephemeral_ports(),
         version=kvmweb.__version__,

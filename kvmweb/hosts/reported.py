@@ -45,6 +45,12 @@ class _LibvirtNetwork(TypedDict):
     subnet: _Text
 
 
+class _Attachable(TypedDict):
+    interface: Annotated[str, Meta(min_length=1, max_length=15)]
+    kind: Literal["bridge", "uplink"]
+    refused: _Text
+
+
 class _Facts(TypedDict, total=False):
     """The fields of `kvmweb.host.facts.HostFacts` that are known here, all of them optional."""
 
@@ -64,6 +70,7 @@ class _Facts(TypedDict, total=False):
     listeners: Annotated[list[_Listener], Meta(max_length=70_000)]
     uplinks: Annotated[list[_Text], Meta(max_length=1000)]
     findings: Annotated[list[_Finding], Meta(max_length=200)]
+    attachables: Annotated[list[_Attachable], Meta(max_length=10_000)]
     resolvers: Annotated[list[_Text], Meta(max_length=100)]
     ephemeral_ports: tuple[_Port, _Port]
     version: _Text

@@ -31,6 +31,20 @@ def host(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return render(request, "hosts/host.html", {"host": found, **_context(request, found)})
 
 
+def attachables(host: Host) -> list[dict[str, Any]]:
+    """What guests could be put on, and what operators have released of it."""
+    released = {each.interface: each for each in host.attachments.all()}
+    told = [
+        {**each, "released": released.pop(each["interface"], None)}
+        for each in host.facts.get("attachables", ())
+    ]
+    gone = [
+        {"interface": each.interface, "kind": each.kind, "released": each, "gone": True}
+        for each in released.values()
+    ]
+    return [*told, *gone]
+
+
 def _context(request: HttpRequest, found: Host) -> dict[str, Any]:
     given = found.vms.filter(present=True).aggregate(cpus=Sum("vcpus"), memory=Sum("memory_mib"))
     return {
@@ -39,6 +53,7 @@ def _context(request: HttpRequest, found: Host) -> dict[str, Any]:
         ),
         "networks": found.networks.for_display(),
         "remedies": found.remedies.select_related("asked_by")[:5],
+        "attachables": attachables(found),
         "drifts": found.drifts.for_display()[:20],
         "writable": writable_ids(request),
         "vms": found.vms.for_display(),

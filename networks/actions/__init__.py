@@ -4,6 +4,7 @@ Each action checks access, takes its locks in the order project, host, public ad
 validates, writes rows, and asks for a job, in one transaction. Nothing here talks to a host.
 """
 
+from networks.actions.attachments import release_attachment, withdraw_attachment
 from networks.actions.bulk import add_forwards
 from networks.actions.drift import set_repairs
 from networks.actions.firewall import (
@@ -90,10 +91,12 @@ __all__ = [
     "pause_forward",
     "proposed_subnet",
     "release",
+    "release_attachment",
     "repair_network",
     "reserve",
     "resume_forward",
     "set_ipv6",
     "set_repairs",
     "set_services",
+    "withdraw_attachment",
 ]

@@ -16,6 +16,7 @@ from kvmweb.core.text import parse_label
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit, project_for
 from kvmweb.projects.models import Project
+from networks import bridged
 from networks.actions.lookup import locked, named, still_present
 from networks.inbound import PROTOCOLS, RuleText, parse_networks, parse_ports
 from networks.limits import MOST_OPENINGS, MOST_RULES
@@ -135,6 +136,7 @@ def apply_to_network(actor: Actor, uuid: UUID | str, *, rule_sets: Sequence[UUID
     with transaction.atomic():
         _lock_project(actor, get_for(actor.user, Network, uuid, write=True).project)
         network = locked(actor, uuid)
+        bridged.refuse_unfiltered(network, "rule_sets")
         chosen = _chosen(actor, network.project, rule_sets)
         network.rule_sets.set(chosen)
         _refuse_too_many(network, "rule_sets")
@@ -152,6 +154,7 @@ def apply_to_reservation(
         found = get_for(actor.user, Reservation, uuid, write=True)
         _lock_project(actor, found.network.project)
         network = locked(actor, found.network.uuid)
+        bridged.refuse_unfiltered(network, "rule_sets")
         reservation = still_present(found)
         chosen = _chosen(actor, network.project, rule_sets)
         reservation.rule_sets.set(chosen)

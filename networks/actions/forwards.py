@@ -14,7 +14,7 @@ from kvmweb.core.locks import lock
 from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
-from networks import expiry, history, whole
+from networks import bridged, expiry, history, whole
 from networks.actions.lookup import locked, named, still_present
 from networks.admission import parse_limit, parse_sources, refuse_lone_burst
 from networks.models import Forward, Network, Reservation
@@ -113,6 +113,7 @@ def open_port(
             field="reservation",
             code="network_isolated",
         )
+    bridged.refuse_way_in(network)
     if not reservation.present:
         raise Conflict("This address is being released.", field="reservation", code="deleting")
     if protocol not in Forward.Protocol.values:

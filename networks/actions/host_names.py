@@ -12,7 +12,7 @@ from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict, Invalid
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
-from networks import certificates, history, host_names
+from networks import bridged, certificates, history, host_names
 from networks.actions.certificates import store_certificate
 from networks.actions.forwards import lock_public_address
 from networks.actions.lookup import locked, named, still_present
@@ -134,6 +134,7 @@ def _usable(network: Network, target: Reservation) -> Reservation:
             field="reservation",
             code="network_isolated",
         )
+    bridged.refuse_way_in(network)
     if target.network_id != network.pk:
         raise Conflict(
             f"A host name stays in its network, “{network}”.",

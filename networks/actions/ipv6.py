@@ -15,7 +15,7 @@ from kvmweb.hosts.facts import local_prefix6, routed_prefixes6, taken_networks6
 from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
-from networks import prefixes
+from networks import bridged, prefixes
 from networks.actions.lookup import locked
 from networks.actions.own_router import refuse_ipv6
 from networks.actions.settings import running_guests
@@ -38,6 +38,7 @@ def set_ipv6(
         found = get_for(actor.user, Network, uuid, write=True)
         host = lock(Host.objects.all()).get(pk=found.host_id)
         network = locked(actor, uuid)
+        bridged.refuse(network, "ipv6", f"{bridged.OUTSIDE}, of IPv6 too")
         before = (network.ipv6, network.ipv6_subnet, network.source_address6_id)
         choose_ipv6(network, host, ipv6, ipv6_subnet, source_address6)
         after = (network.ipv6, network.ipv6_subnet, network.source_address6_id)

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import transaction
 
 from kvmweb.core.access import get_for
-from kvmweb.core.errors import Conflict
+from kvmweb.core.errors import Conflict, Invalid
 from kvmweb.core.locks import lock
 from kvmweb.core.text import parse_label
 from kvmweb.hosts.facts import choose_host, public_networks, routed_subnets, taken_networks
@@ -20,7 +20,8 @@ from kvmweb.jobs.dispatch import request
 from kvmweb.jobs.models import Job
 from kvmweb.projects.actions import Actor, audit, project_for
 from kvmweb.projects.models import Project
-from networks import subnets
+from networks import bridged, subnets
+from networks.actions.attachments import host_of, put_on
 from networks.actions.ipv6 import choose_ipv6
 from networks.actions.lookup import locked
 from networks.actions.own_router import refuse_routed, reserved, transit
@@ -30,6 +31,7 @@ from networks.actions.settings import (
     parse_mode,
     parse_mtu,
     parse_sources,
+    refuse_for_bridged,
     settings_of,
 )
 from networks.models import Ipv6, Network, Peering
@@ -47,6 +49,8 @@ def create_network(
     ipv6: str = Ipv6.OFF,
     ipv6_subnet: str = "",
     own_router: bool = False,
+    attachment: UUID | str | None = None,
+    guarded: bool | None = None,
     project: UUID | str | None = None,
     host: UUID | str | None = None,
 ) -> Network:
@@ -55,10 +59,15 @@ def create_network(
     have too. Its `job` builds it."""
     with transaction.atomic():
         owner = lock(Project.objects.all()).get(pk=project_for(actor, project).pk)
+        host = host or host_of(actor, attachment)
         where = lock(Host.objects.all()).get(pk=choose_host(uuid=host).pk)
+        _refuse_unfit(mode, attachment, guarded)
         network = new_network(
             owner, where, name=name, mode=mode, ipv4_subnet=ipv4_subnet, own_router=own_router
         )
+        if network.is_bridged:
+            put_on(network, actor, attachment, guarded=guarded)
+            network.save(update_fields=["attachment", "guarded"])
         made = settings_of(network)
         settings = replace(
             made,
@@ -66,9 +75,11 @@ def create_network(
             guests_apart=guests_apart,
             sources=parse_sources(where, mode, made, source_addresses),
         )
+        refuse_for_bridged(network, made, settings)
         if settings != made:
             apply_settings(network, settings)
         if ipv6 != Ipv6.OFF:
+            bridged.refuse(network, "ipv6", f"{bridged.OUTSIDE}, of IPv6 too")
             choose_ipv6(network, where, ipv6, ipv6_subnet)
             network.save(update_fields=["ipv6", "ipv6_subnet", "source_address6"])
         job = request(actor, network, f"Create network {network}")
@@ -78,9 +89,21 @@ def create_network(
             network,
             project=owner,
             job=job.uuid,
-            subnet=network.ipv4_subnet,
+            subnet=network.place,
         )
     return network
+
+
+def _refuse_unfit(mode: str, attachment: object, guarded: object) -> None:
+    """Raise for what only a bridged network has."""
+    given = {"attachment": bool(attachment), "guarded": guarded is not None}
+    for field in (name for name, is_given in given.items() if is_given):
+        if mode != Network.Mode.BRIDGED:
+            raise Invalid(
+                "Only guests of a bridged network are on an interface of the host.",
+                field=field,
+                remedy="Leave it out, or choose the mode bridged.",
+            )
 
 
 def new_network(
@@ -101,6 +124,8 @@ def new_network(
         )
     if own_router:
         refuse_routed(mode, "own_router")
+    if mode == Network.Mode.BRIDGED:
+        return _bridged_network(project, host, label, ipv4_subnet, own_router=own_router)
     taken, routed = _taken(host, project), routed_subnets(host)
     if mode != Network.Mode.ROUTED:
         taken += [(block, f"{block}, which is for routed networks") for block in routed]
@@ -122,6 +147,22 @@ def new_network(
     )
 
 
+def _bridged_network(
+    project: Project, host: Host, label: str, ipv4_subnet: str, *, own_router: bool
+) -> Network:
+    """It has no subnet: its guests have their addresses from outside."""
+    given = {"ipv4_subnet": bool(ipv4_subnet.strip()), "own_router": own_router}
+    for field in (name for name, is_given in given.items() if is_given):
+        raise Invalid(
+            "Guests of a bridged network have their addresses from outside.",
+            field=field,
+            remedy="Leave it empty." if field == "ipv4_subnet" else "Leave it out.",
+        )
+    return Network.objects.create(
+        project=project, host=host, name=label, mode=Network.Mode.BRIDGED, ipv4_subnet=""
+    )
+
+
 def _taken(host: Host, project: Project) -> list[subnets.Taken]:
     """All that a new subnet on the host may not share an address with."""
     return [*taken_networks(host), *public_networks(host), *_networks_on(host, project)]
@@ -130,6 +171,7 @@ def _taken(host: Host, project: Project) -> list[subnets.Taken]:
 def _networks_on(host: Host, project: Project) -> list[subnets.Taken]:
     """Subnets in use on the host. Another project's network is never named. One with a router of
     its own is where its host knows it."""
+    rows = host.networks.exclude(ipv4_subnet="")
     return [
         (
             IPv4Network(transit or subnet),
@@ -137,7 +179,7 @@ def _networks_on(host: Host, project: Project) -> list[subnets.Taken]:
             if owner == project.pk
             else "another network on this host",
         )
-        for subnet, transit, name, owner in host.networks.values_list(
+        for subnet, transit, name, owner in rows.values_list(
             "ipv4_subnet", "transit_subnet", "name", "project_id"
         )
     ]

@@ -11,6 +11,7 @@ from kvmweb.core.errors import Conflict, Invalid
 from kvmweb.core.locks import lock
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
+from networks import bridged
 from networks.actions.lookup import named
 from networks.actions.own_router import refuse_peers
 from networks.models import Network, Peering
@@ -95,6 +96,7 @@ def _refuse_unfit(asking: Network, asked: Network) -> None:
             remedy="Choose a network on the same host, or open a forward.",
         )
     for network, field in ((asking, "network"), (asked, "peer")):
+        bridged.refuse(network, field, f"{bridged.OUTSIDE}, and go their own way there")
         if not network.present:
             raise Conflict(f"Network “{network}” is being deleted.", field=field, code="deleting")
         refuse_peers(network, field)

@@ -13,7 +13,7 @@ from kvmweb.core.errors import Conflict
 from kvmweb.core.text import parse_label
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
-from networks import subnets
+from networks import bridged, subnets
 from networks.actions.lookup import locked, named, still_present
 from networks.actions.services import set_speeds
 from networks.models import Network, Reservation, ReservationQuerySet
@@ -26,7 +26,7 @@ def add_reservation(
     with transaction.atomic():
         where = locked(actor, named(actor, Network, network, "network").uuid, field="network")
         reservation = reserve(where, name=name, address=address, mac=mac)
-        job = request(actor, where, f"Reserve {reservation.address} for {reservation.name}")
+        job = request(actor, where, f"Reserve {reservation.place} for {reservation.name}")
         audit(actor, "reservation.create", reservation, project=where.project, job=job.uuid)
     return reservation
 
@@ -49,9 +49,14 @@ def _free_name(others: ReservationQuerySet, name: str) -> str:
     return label
 
 
-def _free_address(network: Network, others: ReservationQuerySet, address: str) -> str:
-    """The address that was asked for, or the lowest free one of the network's range."""
-    taken = set(others.values_list("address", flat=True))
+def _free_address(network: Network, others: ReservationQuerySet, address: str) -> str | None:
+    """The address that was asked for, or the lowest free one of the network's range; none where
+    guests have theirs from outside."""
+    if address.strip():
+        bridged.refuse(network, "address", f"{bridged.OUTSIDE}, not from here", "Leave it empty.")
+    if network.is_bridged:
+        return None
+    taken = {each for each in others.values_list("address", flat=True) if each}
     if not address.strip():
         ends = network.range_first, network.range_last
         return str(subnets.free_address(network.subnet, taken, *ends))
@@ -61,7 +66,7 @@ def _free_address(network: Network, others: ReservationQuerySet, address: str) -
     return chosen
 
 
-def _insert_reservation(network: Network, name: str, address: str, mac: str) -> Reservation:
+def _insert_reservation(network: Network, name: str, address: str | None, mac: str) -> Reservation:
     try:
         with transaction.atomic():
             return Reservation.objects.create(
@@ -109,6 +114,9 @@ def change_reservation(
             reservation.name = _free_name(others, changes["name"])
         if "address" in changes:
             reservation.address = _free_address(network, others, changes["address"])
+        if changes.get("max_down_mbit") or changes.get("max_up_mbit"):
+            limited = "max_down_mbit" if changes.get("max_down_mbit") else "max_up_mbit"
+            bridged.refuse_unfiltered(network, limited)
         set_speeds(reservation, changes)
         reservation.since = network.generation + 1
         reservation.save(update_fields=[*ReservationChanges.__annotations__, "since"])
@@ -132,12 +140,12 @@ def delete_reservation(actor: Actor, uuid: UUID | str) -> Reservation:
         reservation = still_present(reservation)
         if getattr(reservation, "nic", None) is not None:
             raise Conflict(
-                f"{reservation.address} belongs to VM “{reservation.name}”.",
+                f"{reservation.place} belongs to VM “{reservation.name}”.",
                 code="reservation_in_use",
                 remedy="Delete the VM first.",
             )
         release(reservation, network)
-        job = request(actor, network, f"Release {reservation.address}")
+        job = request(actor, network, f"Release {reservation.place}")
         audit(actor, "reservation.delete", reservation, project=network.project, job=job.uuid)
     return reservation
 

@@ -12,7 +12,7 @@ from django.db import transaction
 from kvmweb.core.errors import Invalid
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
-from networks import names, subnets
+from networks import bridged, names, subnets
 from networks.actions.lookup import locked
 from networks.models import Network
 from networks.models.bandwidth import MOST_MBIT, Bandwidth
@@ -36,6 +36,7 @@ def set_services(actor: Actor, uuid: UUID | str, **changes: Unpack[ServiceChange
     the rest with a guest's next lease."""
     with transaction.atomic():
         network = locked(actor, uuid)
+        _refuse_bridged(network, changes)
         _set_names(network, changes)
         _set_range(network, changes)
         if "lease_minutes" in changes:
@@ -45,6 +46,19 @@ def set_services(actor: Actor, uuid: UUID | str, **changes: Unpack[ServiceChange
         job = request(actor, network, f"Change the services of network {network}")
         audit(actor, "network.services", network, project=network.project, job=job.uuid)
     return network
+
+
+def _refuse_bridged(network: Network, changes: Mapping[str, object]) -> None:
+    """Names, addresses and leases come from outside; no wire of the network could be limited."""
+    for field in changes:
+        served = not field.startswith("max_")
+        why = (
+            f"{bridged.OUTSIDE}, and so are names and leases"
+            if served
+            else "It has no wire of its own that could be limited"
+        )
+        remedy = "" if served else "Limit its guests one by one."
+        bridged.refuse(network, field, why, remedy)
 
 
 _FIELDS = tuple(ServiceChanges.__annotations__)

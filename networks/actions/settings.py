@@ -19,7 +19,7 @@ from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
 from kvmweb.projects.models import Project
-from networks import whole
+from networks import bridged, whole
 from networks.actions.lookup import locked
 from networks.actions.own_router import refuse_routed
 from networks.models import EgressRule, Network, PoolAddress
@@ -36,6 +36,7 @@ def change_network(
     mtu: int | None = None,
     source_addresses: Sequence[str] | None = None,
     guests_apart: bool | None = None,
+    guarded: bool | None = None,
     egress: str | None = None,
     egress_rules: Sequence[Rule | Mapping[str, str]] | None = None,
     confirm: bool = False,
@@ -56,10 +57,12 @@ def change_network(
             mtu=before.mtu if mtu is None else parse_mtu(mtu),
             sources=parse_sources(network.host, kind, before, source_addresses),
             guests_apart=before.guests_apart if guests_apart is None else guests_apart,
+            guarded=before.guarded if guarded is None else guarded,
             rules=_rules(before, egress, egress_rules),
         )
         if after == before:
             return network
+        refuse_for_bridged(network, before, after)
         _refuse(network, before, after)
         if not confirm:
             _ask_first(network, before, after)
@@ -81,6 +84,7 @@ def settings_of(network: Network) -> Settings:
         mtu=network.mtu,
         sources=frozenset(network.sources),
         guests_apart=network.guests_apart,
+        guarded=network.guarded,
         rules=rules if network.egress == Network.Egress.LISTED else None,
     )
 
@@ -91,6 +95,7 @@ def apply_settings(network: Network, settings: Settings) -> None:
     chosen = sorted(addresses, key=lambda each: IPv4Address(each.address))
     network.name, network.mode, network.mtu = settings.name, settings.mode, settings.mtu
     network.guests_apart = settings.guests_apart
+    network.guarded = settings.guarded
     network.source_address = chosen[0] if chosen else None
     listed = settings.rules is not None
     network.egress = Network.Egress.LISTED if listed else Network.Egress.ALLOWED
@@ -165,6 +170,33 @@ def _as_row(rule: Rule) -> dict[str, str]:
     return {"cidr": rule.cidr, "protocol": rule.protocol, "ports": rule.ports}
 
 
+def refuse_for_bridged(network: Network, before: Settings, after: Settings) -> None:
+    """Raise for what cannot be changed of a bridged network, or only of one."""
+    if before.mode != after.mode and Network.Mode.BRIDGED in (before.mode, after.mode):
+        raise Conflict(
+            f"Network “{network}” is {before.mode}, and a network is bridged from the beginning or"
+            " never: its guests would lose their addresses.",
+            field="mode",
+            code="mode_is_fixed",
+            remedy="Make another network, and new VMs there.",
+        )
+    outside = "What leaves by the host's own interface is not ours to"
+    if after.rules is not None:
+        bridged.refuse(network, "egress", f"{outside} list", "Filter it where it is routed.")
+    if after.mtu != before.mtu:
+        bridged.refuse(network, "mtu", "Its guests have the MTU of the interface they are on")
+    if after.guarded != before.guarded and not network.is_bridged:
+        raise Conflict(
+            f"Network “{network}” is not bridged: from outside, its guests are closed as it is.",
+            field="guarded",
+            code="not_bridged",
+        )
+    if after.guarded and not before.guarded:
+        bridged.refuse_unfiltered(network, "guarded")
+    if after.guests_apart and not before.guests_apart:
+        bridged.refuse_unfiltered(network, "guests_apart")
+
+
 def _refuse(network: Network, before: Settings, after: Settings) -> None:
     if network.ipv6_subnet and after.mtu < ipv6.SMALLEST_MTU:
         raise Conflict(
@@ -236,7 +268,7 @@ def _title(before: Settings, after: Settings) -> str:
 
 def _differences(before: Settings, after: Settings) -> dict[str, Any]:
     """Every setting that differs, as it was and as it is, in plain values for the audit."""
-    names = ("name", "mode", "mtu", "sources", "guests_apart", "rules")
+    names = ("name", "mode", "mtu", "sources", "guests_apart", "guarded", "rules")
     return {
         name: [_plain(getattr(before, name)), _plain(getattr(after, name))]
         for name in names

@@ -1,5 +1,6 @@
 """REST: networks, reservations and forwards."""
 
+from networks.api.attachments import Attachments
 from networks.api.bulk import BulkForwards
 from networks.api.drift import Drifts, Hosts, Remedies
 from networks.api.firewall import AddressSets, RuleSets
@@ -12,6 +13,7 @@ from networks.api.reservations import Reservations
 
 __all__ = [
     "AddressSets",
+    "Attachments",
     "BulkForwards",
     "Drifts",
     "Holdings",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django_filters import rest_framework as filters
@@ -40,14 +41,26 @@ class NetworkShown(Ipv6Shown):
     project = serializers.UUIDField(source="project.uuid")
     host = serializers.UUIDField(source="host.uuid")
     mode = serializers.ChoiceField(Network.Mode.choices)
-    ipv4_subnet = serializers.CharField(help_text="CIDR, such as 10.60.0.0/24.")
+    ipv4_subnet = serializers.CharField(
+        help_text="CIDR, such as 10.60.0.0/24; empty of a bridged network."
+    )
     own_router = serializers.BooleanField(
         help_text="Other networks of its host may have the same addresses."
     )
     transit_subnet = serializers.CharField(
         help_text="With a router of its own: the subnet by which its host knows it."
     )
-    gateway = serializers.CharField(help_text="The network's own address, first of the subnet.")
+    gateway = serializers.SerializerMethodField(
+        help_text="The network's own address, first of the subnet; empty of a bridged network."
+    )
+    attachment = serializers.UUIDField(
+        source="attachment.uuid",
+        allow_null=True,
+        help_text="What the guests of a bridged network are on.",
+    )
+    guarded = serializers.BooleanField(
+        help_text="Whether guests of a bridged network are closed but for what rules open."
+    )
     source_address = serializers.CharField(
         source="source_address.address",
         allow_null=True,
@@ -69,6 +82,9 @@ class NetworkShown(Ipv6Shown):
     vm_count = serializers.IntegerField()
     forward_count = serializers.IntegerField()
     created_at = serializers.DateTimeField()
+
+    def get_gateway(self, network: Any) -> str:
+        return str(network.gateway) if network.ipv4_subnet else ""
 
 
 class EgressRuleBody(Body):
@@ -105,6 +121,15 @@ class NewNetwork(Body):
     ipv6_subnet = serializers.CharField(
         default="", allow_blank=True, help_text="A /64; a free one is picked when absent."
     )
+    attachment = serializers.UUIDField(
+        default=None, allow_null=True, help_text="Of a bridged network, and of no other."
+    )
+    guarded = serializers.BooleanField(
+        default=None,
+        allow_null=True,
+        help_text="Close guests of a bridged network but for what rules open; yes on a bridge, "
+        "and by macvtap it cannot be.",
+    )
     project = serializers.UUIDField(default=None, allow_null=True)
     host = serializers.UUIDField(default=None, allow_null=True)
 
@@ -118,6 +143,7 @@ class NetworkChange(Body):
         help_text="None is the host's own address; several are a pool.",
     )
     guests_apart = serializers.BooleanField()
+    guarded = serializers.BooleanField(help_text="Of a bridged network.")
     egress = serializers.ChoiceField(Network.Egress.choices)
     egress_rules = EgressRuleBody(many=True, help_text="All of them; sending them lists.")
     confirm = serializers.BooleanField(

@@ -31,7 +31,9 @@ from networks.why import why_guest
 class ReservationShown(PartShown):
     name = serializers.CharField()
     mac = serializers.CharField()
-    address = serializers.CharField()
+    address = serializers.CharField(
+        allow_null=True, help_text="null in a bridged network: its guests have theirs from outside."
+    )
     address6 = serializers.CharField(help_text="Follows from the MAC; empty without IPv6.")
     max_down_mbit = serializers.IntegerField(allow_null=True, help_text="null is no limit.")
     max_up_mbit = serializers.IntegerField(allow_null=True, help_text="null is no limit.")

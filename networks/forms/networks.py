@@ -11,7 +11,7 @@ from kvmweb.core.errors import Invalid, KvmwebError
 from kvmweb.hosts.models import PublicAddress
 from kvmweb.ui.forms import ActionForm, NameField
 from networks.forms.choices import project_choices
-from networks.models import Network
+from networks.models import Attachment, Network
 from networks.network_settings import LARGEST_MTU, SMALLEST_MTU, Settings
 from networks.ways import Rule, read_lines
 
@@ -33,10 +33,34 @@ class NetworkForm(ActionForm):
         "networks, without IPv6 and peers, and decided once: changing it later would cut off all "
         "guests.",
     )
+    attachment = forms.ChoiceField(
+        label="Interface of the host",
+        required=False,
+        help_text="Of a bridged network alone. On a bridge, guests are tied to their MAC and can be"
+        " closed; by macvtap nothing of theirs passes the host.",
+    )
+    guarded = forms.BooleanField(
+        label="Close bridged guests but for what rules open",
+        required=False,
+        help_text="Possible on a bridge.",
+    )
     project = forms.ChoiceField(required=False)
 
-    def __init__(self, *args: Any, projects: list[Any], routed: list[str], **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        projects: list[Any],
+        routed: list[str],
+        attachments: list[Attachment],
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
+        self.fields["attachment"].choices = [  # type: ignore[attr-defined]
+            ("", "None"),
+            *((str(each.uuid), f"{each} ({each.get_kind_display()})") for each in attachments),
+        ]
+        if not attachments:
+            del self.fields["attachment"], self.fields["guarded"]
         if routed:
             self.fields[
                 "ipv4_subnet"
@@ -47,6 +71,15 @@ class NetworkForm(ActionForm):
             self.fields["project"].choices = project_choices(projects)  # type: ignore[attr-defined]
         else:
             del self.fields["project"]
+
+    def clean(self) -> dict[str, Any]:
+        """What does not apply is left out rather than refused: it is there in every mode."""
+        cleaned = super().clean() or {}
+        if cleaned.get("mode") == Network.Mode.BRIDGED:
+            cleaned["ipv4_subnet"] = ""
+        else:
+            cleaned["attachment"] = cleaned["guarded"] = None
+        return cleaned
 
 
 class SettingsForm(ActionForm):
@@ -81,6 +114,12 @@ class SettingsForm(ActionForm):
         required=False,
         help_text="They then meet only by forwards.",
     )
+    guarded = forms.BooleanField(
+        label="Close guests but for what rules open",
+        required=False,
+        help_text="To all on their bridge, their neighbours too. Connections that began from"
+        " outside while they were open go on.",
+    )
     mtu = forms.IntegerField(
         label="MTU",
         min_value=SMALLEST_MTU,
@@ -90,7 +129,14 @@ class SettingsForm(ActionForm):
     )
     confirm = forms.BooleanField(label="Yes, change it", required=False)
 
-    def __init__(self, data: Any, *, settings: Settings, addresses: list[PublicAddress]) -> None:
+    def __init__(
+        self,
+        data: Any,
+        *,
+        settings: Settings,
+        addresses: list[PublicAddress],
+        fields: frozenset[str],
+    ) -> None:
         initial = {
             "name": settings.name,
             "mode": settings.mode,
@@ -98,11 +144,14 @@ class SettingsForm(ActionForm):
             "egress": "allowed" if settings.rules is None else "listed",
             "egress_rules": "\n".join(str(rule) for rule in settings.rules or ()),
             "guests_apart": settings.guests_apart,
+            "guarded": settings.guarded,
             "mtu": settings.mtu,
         }
         super().__init__(data, initial=initial)
         choices = [(each.address, each.address) for each in addresses]
         self.fields["source_addresses"].choices = choices  # type: ignore[attr-defined]
+        for name in self.fields.keys() - fields:
+            del self.fields[name]
         self.is_asking = False
 
     def clean_egress_rules(self) -> tuple[Rule, ...]:
@@ -115,13 +164,24 @@ class SettingsForm(ActionForm):
         """Addresses that no longer apply are left out rather than refused: the boxes are there in
         every mode."""
         cleaned = super().clean() or {}
-        if cleaned.get("mode") != Network.Mode.NAT:
+        if "mode" in self.fields and cleaned.get("mode") != Network.Mode.NAT:
             cleaned["source_addresses"] = None
         return cleaned
 
     def refuse(self, error: KvmwebError) -> None:
         self.is_asking = error.field == "confirm"
         super().refuse(error)
+
+
+_BRIDGED = frozenset({"name", "confirm"})
+_ON_A_BRIDGE = _BRIDGED | {"guarded", "guests_apart"}
+
+
+def settings_fields(network: Network) -> frozenset[str]:
+    """What can be set of a network of this mode."""
+    if not network.is_bridged:
+        return frozenset(SettingsForm.base_fields) - {"guarded"}
+    return _ON_A_BRIDGE if network.is_filtered else _BRIDGED
 
 
 class ReservationForm(ActionForm):

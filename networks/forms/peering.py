@@ -15,5 +15,5 @@ class PeeringForm(ActionForm):
 
     def __init__(self, data: Any = None, *, others: list[Network]) -> None:
         super().__init__(data)
-        choices = [(str(other.uuid), f"{other.name} ({other.ipv4_subnet})") for other in others]
+        choices = [(str(other.uuid), f"{other.name} ({other.place})") for other in others]
         self.fields["peer"].choices = choices  # type: ignore[attr-defined]

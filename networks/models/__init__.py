@@ -2,6 +2,7 @@
 these carried, and the firewall of guests.
 """
 
+from networks.models.attachments import Attachment, AttachmentQuerySet
 from networks.models.drift import Drift, DriftQuerySet
 from networks.models.firewall import AddressSet, Rule, RuleSet
 from networks.models.history import Holding, HoldingQuerySet
@@ -33,6 +34,8 @@ __all__ = [
     "RENEWED_BEFORE",
     "WARNED_BEFORE",
     "AddressSet",
+    "Attachment",
+    "AttachmentQuerySet",
     "Certificate",
     "Drift",
     "DriftQuerySet",

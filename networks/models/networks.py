@@ -16,6 +16,7 @@ from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.jobs.models import heavy
 from kvmweb.jobs.subjects import Subject
 from kvmweb.projects.models import Project, seen_by, written_by
+from networks.models.attachments import Attachment
 from networks.models.ipv6 import WithIpv6
 from networks.models.services import Services
 
@@ -30,7 +31,7 @@ class NetworkQuerySet(models.QuerySet["Network"]):
     def for_display(self) -> Self:
         """With everything a list row, its state and its counts need, in one query."""
         rows = self.select_related("host", "job", "project", "usage")
-        rows = rows.select_related("source_address", "source_address6")
+        rows = rows.select_related("source_address", "source_address6", "attachment")
         rows = rows.prefetch_related("pool__public_address", "egress_rules")
         return rows.defer(*heavy("job")).annotate(
             vm_count=_count("reservations", nic__isnull=False),
@@ -57,6 +58,7 @@ class Network(WithIpv6, Services, Subject):
         NAT = "nat", "NAT: reaches the outside, unreachable from it but for forwards"
         ROUTED = "routed", "Routed: guests are seen and reached by their own addresses"
         ISOLATED = "isolated", "Isolated: guests reach each other only"
+        BRIDGED = "bridged", "Bridged: guests are on an interface of the host itself"
 
     class Egress(models.TextChoices):
         ALLOWED = "allowed", "Everywhere"
@@ -66,13 +68,24 @@ class Network(WithIpv6, Services, Subject):
     host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="networks")
     name = models.CharField(max_length=63)
     mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.NAT)
-    ipv4_subnet = models.CharField(max_length=18)
+    ipv4_subnet = models.CharField(max_length=18, blank=True)
     transit_subnet = models.CharField(
         max_length=18,
         blank=True,
         default="",
         editable=False,
         help_text="With a router of its own: the subnet by which its host knows it.",
+    )
+    attachment = models.ForeignKey(
+        Attachment,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="networks",
+        help_text="The interface of the host that guests of a bridged network are on.",
+    )
+    guarded = models.BooleanField(
+        default=True, help_text="Guests of a bridged network are closed but for what rules open."
     )
     source_address = models.ForeignKey(
         PublicAddress,
@@ -112,6 +125,16 @@ class Network(WithIpv6, Services, Subject):
         return self.name
 
     @property
+    def is_bridged(self) -> bool:
+        """Whether its guests have their addresses from outside; it then has no subnet."""
+        return self.mode == Network.Mode.BRIDGED
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether what its guests send and receive passes us."""
+        return self.attachment is None or self.attachment.is_filtered
+
+    @property
     def subnet(self) -> IPv4Network:
         return IPv4Network(self.ipv4_subnet)
 
@@ -136,6 +159,11 @@ class Network(WithIpv6, Services, Subject):
     @property
     def bridge(self) -> str:
         return names.bridge(self.pk)
+
+    @property
+    def place(self) -> str:
+        """What people call where its guests are: its subnet, or the interface of the host."""
+        return self.attachment.interface if self.attachment else self.ipv4_subnet
 
     @property
     def state(self) -> State:

@@ -93,7 +93,7 @@ class ReservationQuerySet(PartQuerySet["Reservation"]):
 
 
 class Reservation(Bandwidth, Part):
-    """A MAC and an address fixed in a network.
+    """A MAC and an address fixed in a network; in a bridged one, the MAC alone.
 
     Forwards and NICs point here, so both survive a rebuilt VM. What leads to a parked one is kept
     and closed on the host.
@@ -101,7 +101,7 @@ class Reservation(Bandwidth, Part):
 
     name = models.CharField(max_length=63)
     mac = models.CharField("MAC address", max_length=17, unique=True)
-    address = models.GenericIPAddressField(protocol="IPv4")
+    address = models.GenericIPAddressField(protocol="IPv4", null=True, blank=True)
     parked = models.BooleanField(default=False, editable=False)
 
     objects = ReservationQuerySet.as_manager()
@@ -116,7 +116,12 @@ class Reservation(Bandwidth, Part):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} {self.address}"
+        return f"{self.name} {self.place}"
+
+    @property
+    def place(self) -> str:
+        """What people call it beside its name: its address, or the MAC where it has none."""
+        return self.address or self.mac
 
     @property
     def address6(self) -> str:
@@ -191,7 +196,7 @@ class Forward(Part):
         """Where it leads: an address of the family it listens in."""
         if self.public_address.is_ipv6:
             return self.network.address6_of(self.reservation.mac)
-        return self.reservation.address
+        return self.reservation.address or ""
 
     @property
     def target_endpoint(self) -> str:

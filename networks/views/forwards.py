@@ -96,6 +96,7 @@ def _targets(request: HttpRequest) -> list[Reservation]:
     )
     if project := current_project(request):
         rows = rows.filter(network__project=project)
+    rows = rows.exclude(network__mode=Network.Mode.BRIDGED)
     return list(rows.select_related("network__host").order_by("network__name", "name"))
 
 

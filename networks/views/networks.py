@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
@@ -25,7 +26,7 @@ from kvmweb.ui.requests import (
 )
 from networks import actions, subnet_map
 from networks.forms.networks import NetworkForm, ReservationForm
-from networks.models import Forward, HostName, Lease, Network, Reservation
+from networks.models import Attachment, Forward, HostName, Lease, Network, Reservation
 from networks.views.peering import peers_of
 
 GET_OR_POST = require_http_methods(["GET", "POST"])
@@ -60,9 +61,12 @@ def _context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
         "guests": guests,
         "forwards": forwards,
         "is_reached_as_a_whole": found.mode == Network.Mode.ROUTED
+        or (found.is_bridged and found.is_filtered)
         or found.ipv6 == "routed"
         or any(forward.protocol == Forward.Protocol.ALL for forward in forwards),
-        "map": subnet_map.draw(found.subnet, [_taken(guest) for guest in guests]),
+        "map": None
+        if found.is_bridged
+        else subnet_map.draw(found.subnet, [_taken(guest) for guest in guests]),
         "names": HostName.objects.visible_to(user_of(request)).for_display().filter(network=found),
         "drifts": found.drifts.for_display()[:10],
         "leases": _leases(request, found),
@@ -89,15 +93,19 @@ def _guests(request: HttpRequest, found: Network) -> list[Reservation]:
 
 def _taken(guest: Reservation) -> subnet_map.Taken:
     kind = "used" if getattr(guest, "nic", None) else "reserved"
-    return subnet_map.Taken(guest.address, kind, guest.name)
+    return subnet_map.Taken(guest.place, kind, guest.name)
 
 
 @GET_OR_POST
 def new(request: HttpRequest) -> HttpResponse:
     projects = writable_projects(request)
-    initial = {"name": "", "ipv4_subnet": _proposed_subnet(projects)}
+    initial = {"name": "", "ipv4_subnet": _proposed_subnet(projects), "guarded": True}
     form = NetworkForm(
-        request.POST or None, projects=projects, routed=_routed_subnets(), initial=initial
+        request.POST or None,
+        projects=projects,
+        routed=_routed_subnets(),
+        attachments=list(_attachments(request)),
+        initial=initial,
     )
     if request.method == "POST":
         default = str(projects[0].uuid)
@@ -117,6 +125,10 @@ def _proposed_subnet(projects: list[Any]) -> str:
         return actions.proposed_subnet(choose_host(), projects[0])
     except KvmwebError:
         return ""
+
+
+def _attachments(request: HttpRequest) -> QuerySet[Attachment]:
+    return Attachment.objects.visible_to(user_of(request)).select_related("host")
 
 
 def _routed_subnets() -> list[str]:
@@ -171,4 +183,4 @@ def reservation_new(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_POST
 def reservation_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
     gone = actions.delete_reservation(actor_of(request), uuid)
-    return done(request, f"{gone.address} is being released.", "network", gone.network.uuid)
+    return done(request, f"{gone.place} is being released.", "network", gone.network.uuid)

@@ -12,7 +12,7 @@ from kvmweb.ui.answers import done, form_page
 from kvmweb.ui.requests import actor_of, user_of
 from networks import actions
 from networks.actions.settings import settings_of
-from networks.forms.networks import SettingsForm
+from networks.forms.networks import SettingsForm, settings_fields
 from networks.models import Network
 from networks.ports import addresses_of
 
@@ -23,6 +23,7 @@ def settings(request: HttpRequest, uuid: UUID) -> HttpResponse:
     form = SettingsForm(
         request.POST or None,
         settings=settings_of(found),
+        fields=settings_fields(found),
         addresses=[each for each in addresses_of([found.host_id]) if not each.is_ipv6],
     )
     if request.method == "POST" and form.done(

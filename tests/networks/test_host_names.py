@@ -75,7 +75,7 @@ def test_a_name_leads_to_a_vm_and_asks_for_the_networks_job(
         number=made.pk,
         public_address="198.51.100.11",
         name=WWW,
-        address=reservation.address,
+        address=str(reservation.address),
         http_port=80,
         tls="passthrough",
         tls_port=443,

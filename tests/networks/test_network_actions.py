@@ -135,7 +135,7 @@ def test_a_name_is_given_once_in_a_project(
 
 def test_unknown_words_are_refused(actor: Actor, network: Network) -> None:
     with refused(Invalid, "mode"):
-        create_network(actor, name="other", mode="bridged")
+        create_network(actor, name="other", mode="bent")
     with refused(Invalid, "host"):
         create_network(actor, name="other", host=missing())
     with refused(Invalid, "project", code="no_such_project"):
@@ -259,7 +259,7 @@ def test_addresses_macs_and_names_are_given_once(
     actor: Actor, network: Network, reservation: Reservation
 ) -> None:
     with refused(Conflict, "address", code="address_taken"):
-        add_reservation(actor, network=network.uuid, name="x", address=reservation.address)
+        add_reservation(actor, network=network.uuid, name="x", address=str(reservation.address))
     with refused(Conflict, "mac", code="mac_taken"):
         add_reservation(actor, network=network.uuid, name="x", mac=reservation.mac)
     with refused(Conflict, "name", code="name_taken"):

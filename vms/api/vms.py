@@ -37,7 +37,9 @@ class NicShown(Shown):
     network = serializers.UUIDField(source="reservation.network.uuid")
     reservation = serializers.UUIDField(source="reservation.uuid")
     mac = serializers.CharField(source="reservation.mac")
-    address = serializers.CharField(source="reservation.address")
+    address = serializers.CharField(
+        source="reservation.address", allow_null=True, help_text="null in a bridged network."
+    )
     address6 = serializers.CharField(
         source="reservation.address6", help_text="Follows from the MAC; empty without IPv6."
     )

@@ -39,7 +39,7 @@ class VmQuerySet(models.QuerySet["Vm"]):
 
         What many rows share (host, image, network) is fetched once, not joined to each of them.
         """
-        networks = Network.objects.select_related("host", "job").defer(*heavy("job"))
+        networks = Network.objects.select_related("host", "job", "attachment").defer(*heavy("job"))
         return (
             self.select_related("job")
             .defer(*heavy("job"))
@@ -169,8 +169,8 @@ class Vm(Subject):
 
     @property
     def address(self) -> str:
-        """The address of the first NIC; empty while there is none."""
-        return next((r.address for r in self.reservations), "")
+        """The address of the first NIC that has one from us; empty while there is none."""
+        return next((r.address for r in self.reservations if r.address), "")
 
 
 _POWER_STATES = {

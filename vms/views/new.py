@@ -62,7 +62,7 @@ def _networks(request: HttpRequest) -> list[Network]:
     rows = Network.objects.writable_by(user_of(request)).filter(present=True)
     if project := current_project(request):
         rows = rows.filter(project=project)
-    return list(rows.select_related("project", "source_address"))
+    return list(rows.select_related("project", "source_address", "attachment"))
 
 
 def _host_ids(networks: list[Network], host: Host | None) -> set[int]:

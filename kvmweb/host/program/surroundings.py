@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
+import msgspec
+
 from kvmweb.core.names import BRIDGE_PREFIX, PORT_PREFIX
 from kvmweb.host.config import HostConfig
 from kvmweb.host.facts import Surroundings
 from networks.host import survey
+from networks.host.attachable import attachables
 from networks.host.drivers import hostfacts
 from networks.host.drivers.haproxy import proxy_of
 from networks.host.drivers.hostfacts import Address
+from networks.host.drivers.links import Links
 from networks.host.findings import Finding
 from networks.host.proxy import PORTS
 
@@ -32,8 +38,15 @@ def surroundings(config: HostConfig) -> Surroundings:
         ),
         uplinks=hostfacts.uplinks(),
         resolvers=hostfacts.resolvers(),
+        attachables=_attachables(config),
         findings=tuple(map(_told, survey.found(config.paths, config.uplinks))),
     )
+
+
+def _attachables(config: HostConfig) -> tuple[dict[str, str], ...]:
+    with closing(Links()) as links:
+        found = attachables(links.interfaces(), config.uplinks or hostfacts.uplinks())
+        return tuple(msgspec.to_builtins(each) for each in found)
 
 
 def _told(finding: Finding) -> dict[str, str]:

@@ -70,7 +70,7 @@ def _picture(networks: list[Network], vms: list[Vm]) -> picture.Picture:
             doors = [_door(forward, reservation.network) for forward in _open(reservation)]
             addresses |= {door.public_address for door in doors}
             row = picture.VmRow(
-                reverse("vm", args=[vm.uuid]), vm.name, reservation.address, vm.state, doors
+                reverse("vm", args=[vm.uuid]), vm.name, reservation.place, vm.state, doors
             )
             guests.setdefault(reservation.network_id, []).append(row)
     rows = [_network(network, guests.get(network.pk, [])) for network in networks]
@@ -85,7 +85,7 @@ def _network(network: Network, guests: list[picture.VmRow]) -> picture.NetworkRo
     return picture.NetworkRow(
         url=reverse("network", args=[network.uuid]),
         name=network.name,
-        subnet=network.ipv4_subnet,
+        subnet=network.place,
         way=_way(network),
         host=network.host.name,
         sources=network.sources,

@@ -63,9 +63,9 @@ def _vms(user: User, text: str) -> Iterator[Hit]:
 
 def _networks(user: User, text: str) -> Iterator[Hit]:
     wanted = Q(name__icontains=text) | Q(ipv4_subnet__startswith=text)
-    for row in Network.objects.visible_to(user).filter(wanted)[:MOST]:
+    for row in Network.objects.visible_to(user).select_related("attachment").filter(wanted)[:MOST]:
         url = reverse("network", args=[row.uuid])
-        yield Hit(row.name, row.ipv4_subnet, "Network", "network", url)
+        yield Hit(row.name, row.place, "Network", "network", url)
 
 
 def _forwards(user: User, text: str) -> Iterator[Hit]:

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from kvmweb.core.errors import HostError
 from kvmweb.core.names import BRIDGE_PREFIX
+from networks.host.attachable import Interface
 from networks.host.drivers.netlink import (
     ALREADY_THERE,
     NETLINK_ROUTE,
@@ -31,7 +32,7 @@ from networks.host.drivers.netlink import (
 # though the host-wide net.bridge.bridge-nf-call-iptables overrules that (br_netfilter_hooks.c).
 _STP_STATE = 5
 _PLAIN = {_STP_STATE: 4, 1: 4, 23: 1, 36: 1}  # by if_link.h, with their sizes; all are zero
-_IFF_UP = 1
+_IFF_UP, _IFF_LOOPBACK = 1, 8
 _NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _DELADDR = 16, 17, 18, 20, 21
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _IFLA_EXT_MASK, _SKIP_STATISTICS = 29, 1 << 3
@@ -161,6 +162,19 @@ class Links:
         except KernelRefused as error:
             if error.errno not in _GONE:
                 raise _refused(f"{port} cannot pass packets of {mtu} bytes", error) from error
+
+    def interfaces(self) -> list[Interface]:
+        """All that there are."""
+        links = (_seen(payload) for payload in self._socket.dump(_GETLINK, bytes(16)))
+        return [
+            Interface(
+                name=link.name,
+                kind=link.kind,
+                enslaved=link.master != 0,
+                loopback=bool(link.flags & _IFF_LOOPBACK),
+            )
+            for link in links
+        ]
 
     def bridges(self, prefix: str = BRIDGE_PREFIX) -> list[str]:
         """The bridges whose name begins with `prefix`, which is ours by default."""

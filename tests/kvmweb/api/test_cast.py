@@ -24,6 +24,7 @@ from networks.actions import (
 from networks.inbound import RuleText
 from networks.models import (
     AddressSet,
+    Attachment,
     Drift,
     Forward,
     HostName,
@@ -79,6 +80,9 @@ class World:
         subject = {
             "host": self.host,
             "public-address": self.public,
+            "attachment": Attachment.objects.get_or_create(
+                host=self.host, interface="br0", kind="bridge"
+            )[0],
             "network": self.network,
             "reservation": self.reservation,
             "forward": self.forward,
@@ -117,6 +121,13 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "get drift-detail": (READ, nothing),
     "get public-address-list": (EVERYBODY, nothing),
     "get public-address-detail": (OPERATORS, nothing),
+    "get attachment-list": (EVERYBODY, nothing),
+    "post attachment-list": (
+        (400, 400, 400, 201, 401),
+        lambda w: {"host": w.uuid("host"), "interface": "br1"},
+    ),
+    "get attachment-detail": (EVERYBODY, nothing),
+    "delete attachment-detail": ((403, 403, 403, 204, 401), nothing),
     "get network-list": (EVERYBODY, nothing),
     "post network-list": (ADD, lambda w: {"name": "n2", "project": str(w.project.uuid)}),
     "get network-detail": (READ, nothing),

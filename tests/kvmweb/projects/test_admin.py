@@ -26,6 +26,7 @@ from networks.inbound import RuleText
 from networks.leases import record as record_leases
 from networks.models import (
     AddressSet,
+    Attachment,
     Certificate,
     Drift,
     EgressRule,
@@ -55,6 +56,7 @@ pytestmark = [pytest.mark.db, pytest.mark.django_db]
 OURS: list[type[Model]] = [
     Host,
     PublicAddress,
+    Attachment,
     Network,
     Reservation,
     Forward,
@@ -107,6 +109,7 @@ def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
     NetworkUsage.objects.create(network=forward.network)
     network = forward.network
     Remedy.objects.create(host=network.host, finding="router")
+    Attachment.objects.create(host=network.host, interface="br0", kind="bridge")
     name = HostName.objects.create(
         network=network,
         reservation=forward.reservation,

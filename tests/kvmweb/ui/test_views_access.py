@@ -21,6 +21,7 @@ from networks.actions import (
 )
 from networks.inbound import RuleText
 from networks.models import (
+    Attachment,
     Forward,
     HostName,
     Network,
@@ -162,6 +163,8 @@ DOORS = [
     Door("panel-delete", (404, 404, 404, 200), "panel"),
     Door("panel-delete", (404, 404, 404, 302), "panel", "post"),
     Door("who-had-it", (404, 404, 404, 200)),
+    Door("host-attachments", (404, 404, 404, 302), "host", "post", {"attachable": "bridge br1"}),
+    Door("attachment-withdraw", (403, 403, 403, 302), "attachment", "post"),
     Door("host-repairs", (404, 404, 404, 302), "host", "post", {"repairs": "0"}),
 ]
 OPEN = {"login", "logout", "healthz"}
@@ -216,6 +219,7 @@ def uuids(
         "job": vm.job,
         "token": token,
         "peering": ask_peering(Actor(alice), network=network.uuid, peer=lab.uuid),
+        "attachment": Attachment.objects.create(host=host, interface="br0", kind="bridge"),
     }
     return {name: str(thing.uuid) for name, thing in things.items() if thing}
 
