@@ -7,7 +7,7 @@ broker goes silent, and the outbox empties the moment the broker is back.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -33,7 +33,20 @@ def heartbeat(process: Process, facts: HostFacts | None = None) -> dict[str, Any
 def give_pulse(app: Celery, process: Process, send: Send, outbox: Outbox) -> None:
     """Have the app's worker beat and empty its outbox while it is connected."""
 
-    class Pulse(bootsteps.StartStopStep):
+    beat = _quietly(lambda: send(HEARTBEAT, heartbeat(process)))
+    empty = _quietly(lambda: outbox.drain(send))
+    _repeat(app, {BEAT: beat, EMPTY_OUTBOX: empty})
+
+
+def empty_outbox(app: Celery, send: Send, outbox: Outbox) -> None:
+    """Have the app's worker empty its outbox while it is connected, for one that is no host's."""
+    _repeat(app, {EMPTY_OUTBOX: _quietly(lambda: outbox.drain(send))})
+
+
+def _repeat(app: Celery, actions: Mapping[float, Callable[[], None]]) -> None:
+    """Do each at once and then every so many seconds, on every connection anew."""
+
+    class Repeated(bootsteps.StartStopStep):
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
         def __init__(self, parent: Any, **options: Any) -> None:
@@ -41,20 +54,17 @@ def give_pulse(app: Celery, process: Process, send: Send, outbox: Outbox) -> Non
             self._entries: list[Any] = []
 
         def start(self, parent: Any) -> None:
-            beat = _quietly(lambda: send(HEARTBEAT, heartbeat(process)))
-            empty = _quietly(lambda: outbox.drain(send))
             self._entries = [
-                parent.timer.call_repeatedly(BEAT, beat),
-                parent.timer.call_repeatedly(EMPTY_OUTBOX, empty),
+                parent.timer.call_repeatedly(seconds, action) for seconds, action in actions.items()
             ]
-            beat()
-            empty()
+            for action in actions.values():
+                action()
 
         def stop(self, parent: Any) -> None:  # noqa: ARG002
             for entry in self._entries:
                 entry.cancel()
 
-    app.steps["consumer"].add(Pulse)
+    app.steps["consumer"].add(Repeated)
 
 
 def _quietly(action: Callable[[], object]) -> Callable[[], None]:
