@@ -8,26 +8,58 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
+from kvmweb.projects.actions import Actor
 from kvmweb.projects.operators import Button, OperatorAdmin, OperatorInline
-from vms.actions import bin_vm, check_vm, repair_vm, restore_vm
+from vms.actions import (
+    bin_vm,
+    check_vm,
+    delete_image,
+    deprecate_image,
+    repair_vm,
+    restore_vm,
+)
 from vms.models import Disk, Image, Nic, Vm
+
+
+def _offer(actor: Actor, image: Image) -> object:
+    return deprecate_image(actor, image.uuid, deprecated=False)
 
 
 @admin.register(Image)
 class ImageAdmin(OperatorAdmin):
     """What an image contains is said once: VMs stand on it."""
 
+    page = "image"
     may_add = may_change = True
-    editable = ("name", "description", "project", "min_memory_mib", "default_user")
+    editable = (
+        "name",
+        "description",
+        "os",
+        "project",
+        "default_user",
+        "firmware",
+        "speaks_cloud_init",
+        "min_memory_mib",
+        "least_disk_gib",
+    )
     content = ("sha256", "size_bytes", "virtual_size_bytes", "source")
-    list_display = ("name", "project", "size_bytes", "min_memory_mib", "created_at")
-    list_select_related = ("project",)
-    list_filter = ("created_at",)
-    search_fields = ("name", "uuid", "sha256", "project__name")
+    buttons = (
+        Button("deprecate", "Deprecate", lambda actor, image: deprecate_image(actor, image.uuid)),
+        Button("offer", "Offer again", _offer),
+        Button("delete", "Delete", lambda actor, image: delete_image(actor, image.uuid)),
+    )
+    list_display = ("name", "version", "project", "state_label", "size_bytes", "created_at")
+    list_select_related = ("project", "job")
+    list_filter = ("origin", "firmware", "created_at")
+    search_fields = ("name", "os", "uuid", "sha256", "project__name")
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
         fields = super().get_fields(request, obj)
         return fields if obj is not None else [*fields, *self.content]
+
+    @admin.display(description="State")
+    def state_label(self, image: Any) -> str:
+        return str(image.state.label)
 
 
 class DiskInline(OperatorInline):

@@ -6,6 +6,7 @@ class VmsConfig(AppConfig):
 
     def ready(self) -> None:
         from kvmweb.jobs.subjects import register
-        from vms.spec_from_rows import KIND
+        from vms import spec_from_images, spec_from_rows
 
-        register(KIND)
+        register(spec_from_rows.KIND)
+        register(spec_from_images.KIND)

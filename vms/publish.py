@@ -8,8 +8,10 @@ from pathlib import Path
 
 import msgspec
 from django.db import transaction
+from django.utils import timezone
 
 from kvmweb.core.errors import Invalid
+from kvmweb.core.locks import lock
 from vms.models import Image
 
 
@@ -36,8 +38,8 @@ def read_facts(image: Path) -> ImageFacts:
 def publish(name: str, source: Path, facts: ImageFacts, *, description: str = "") -> Image:
     """The public image `name`, with this content from now on.
 
-    An image of that name with other content stays, for the VMs that stand on it, under a name of
-    its own. Doing it twice is doing it once.
+    One of that name with other content stays, for the VMs that stand on it, as an older version
+    that no new VMs are made of. Doing it twice is doing it once.
     """
     values = {
         "description": description,
@@ -46,12 +48,20 @@ def publish(name: str, source: Path, facts: ImageFacts, *, description: str = ""
         "source": str(source),
         "min_memory_mib": facts.min_memory_mib,
         "default_user": facts.default_user,
+        "deprecated_at": None,
     }
     with transaction.atomic():
-        for older in Image.objects.filter(project=None, name=name).exclude(sha256=facts.sha256):
-            older.name = f"{name}-{older.sha256[:8]}"
-            older.save(update_fields=["name"])
-        image, _made = Image.objects.update_or_create(
-            project=None, name=name, sha256=facts.sha256, defaults=values
+        same = lock(Image.objects.filter(project=None, name=name, present=True))
+        older = list(same.exclude(sha256=facts.sha256))
+        for image in older:
+            image.deprecated_at = image.deprecated_at or timezone.now()
+            image.save(update_fields=["deprecated_at"])
+        version = max((image.version for image in older), default=0) + 1
+        published, _made = Image.objects.update_or_create(
+            project=None,
+            name=name,
+            sha256=facts.sha256,
+            defaults=values,
+            create_defaults={**values, "version": version},
         )
-    return image
+    return published

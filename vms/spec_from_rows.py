@@ -18,6 +18,7 @@ from kvmweb.jobs.subjects import Destination, Subject, SubjectKind
 from networks.models import Ipv6, Network
 from vms.host.spec import DiskSpec, ImageRef, NicSpec, SeedSpec, VmSpec
 from vms.models import Image, Vm
+from vms.tickets import image_url
 
 POWER_STATES = frozenset({"running", "off", "paused", "crashed", "stopping", "saved"})
 
@@ -52,15 +53,19 @@ def build_spec(vm: Vm) -> dict[str, Any]:
         memory_mib=vm.memory_mib,
         disks=_disks(vm),
         nics=_nics(vm),
-        seed=SeedSpec(
-            instance_id=str(vm.uuid),
-            hostname=vm.name,
-            ssh_keys=tuple(vm.ssh_keys),
-            user_data=vm.user_data,
-            macs=_macs_with_ipv6(vm),
-        ),
+        seed=_seed(vm) if vm.image.speaks_cloud_init else None,
     )
     return msgspec.to_builtins(spec)  # type: ignore[no-any-return]
+
+
+def _seed(vm: Vm) -> SeedSpec:
+    return SeedSpec(
+        instance_id=str(vm.uuid),
+        hostname=vm.name,
+        ssh_keys=tuple(vm.ssh_keys),
+        user_data=vm.user_data,
+        macs=_macs_with_ipv6(vm),
+    )
 
 
 def _disks(vm: Vm) -> tuple[DiskSpec, ...]:
@@ -68,19 +73,19 @@ def _disks(vm: Vm) -> tuple[DiskSpec, ...]:
         DiskSpec(
             id=str(disk.uuid),
             size_gib=disk.size_gib,
-            image=_image(disk.image) if disk.image else None,
+            image=_image(disk.image, vm) if disk.image else None,
         )
         for disk in vm.disks.select_related("image")
     )
 
 
-def _image(image: Image) -> ImageRef:
+def _image(image: Image, vm: Vm) -> ImageRef:
     return ImageRef(
         id=str(image.uuid),
         name=image.name,
         sha256=image.sha256,
         size_bytes=image.size_bytes,
-        source=image.source,
+        source=image.source or image_url(image, vm.host),
     )
 
 

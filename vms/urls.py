@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from vms.views import flows, images, new, vms
+from vms.views import files, flows, images, new, vms
 
 urlpatterns = [
     path("vms/", vms.vms, name="vms"),
@@ -20,4 +20,13 @@ urlpatterns = [
     path("vms/<uuid:uuid>/restore/", vms.restore, name="vm-restore"),
     path("vms/<uuid:uuid>/delete/", vms.delete, name="vm-delete"),
     path("images/", images.images, name="images"),
+    path("images/new/", images.new, name="image-new"),
+    path("images/upload/", images.upload, name="image-upload"),
+    path("images/catalogue/", images.catalogue_page, name="image-catalogue"),
+    path("images/<uuid:uuid>/", images.image, name="image"),
+    path("images/<uuid:uuid>/settings/", images.settings, name="image-settings"),
+    path("images/<uuid:uuid>/replace/", images.replace, name="image-replace"),
+    path("images/<uuid:uuid>/deprecate/", images.deprecate, name="image-deprecate"),
+    path("images/<uuid:uuid>/delete/", images.delete, name="image-delete"),
+    path("library/<str:ticket>/", files.image_file, name="image-file"),
 ]

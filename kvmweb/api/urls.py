@@ -26,7 +26,7 @@ from networks.api import (
     Reservations,
     RuleSets,
 )
-from vms.api import Images, Vms
+from vms.api import Catalogue, Images, Vms
 
 router = SimpleRouter(use_regex_path=False)
 router.register("hosts", Hosts, "host")
@@ -43,6 +43,7 @@ router.register("rule-sets", RuleSets, "rule-set")
 router.register("address-sets", AddressSets, "address-set")
 router.register("holdings", Holdings, "holding")
 router.register("remedies", Remedies, "remedy")
+router.register("image-catalogue", Catalogue, "image-catalogue")
 router.register("images", Images, "image")
 router.register("vms", Vms, "vm")
 router.register("jobs", Jobs, "job")

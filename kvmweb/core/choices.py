@@ -22,6 +22,10 @@ class State(Enum):
         state.label, state.tone, state.icon = label, tone, icon
         return state
 
+    UPLOADING = "uploading", "Uploading", "busy", "loader-2"
+    IMPORTING = "importing", "Importing", "busy", "loader-2"
+    READY = "ready", "Ready", "good", "circle-check"
+    DEPRECATED = "deprecated", "Deprecated", "muted", "ban"
     WAITING = "waiting", "Waiting", "muted", "clock"
     CREATING = "creating", "Creating", "busy", "loader-2"
     CHANGING = "changing", "Changing", "busy", "loader-2"

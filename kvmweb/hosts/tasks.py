@@ -16,6 +16,7 @@ from kvmweb.core.envelope import Forged, open_, sender
 from kvmweb.core.errors import Invalid
 from kvmweb.hosts.models import Host
 from kvmweb.hosts.reported import parse_facts
+from kvmweb.jobs.own import opened_own
 from kvmweb.jobs.record import record as record_job
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,14 @@ def opened(envelope: dict[str, Any]) -> tuple[Host, dict[str, Any]] | None:
 
 @shared_task(name="kvmweb.jobs.record")
 def record(envelope: dict[str, Any]) -> None:
-    if message := opened(envelope):
+    try:
+        own = opened_own(envelope)
+    except Forged as error:
+        log.warning("message dropped: %s", error)
+        return
+    if own is not None:
+        record_job(*own)
+    elif message := opened(envelope):
         host, payload = message
         record_job(host.name, payload)
 

@@ -26,6 +26,7 @@ from kvmweb.host.progress import Step
 from kvmweb.jobs import notify
 from kvmweb.jobs.events import append
 from kvmweb.jobs.models import Job, Status
+from kvmweb.jobs.own import queue_of, spoken
 from kvmweb.jobs.pretend import note
 from kvmweb.jobs.subjects import Subject, SubjectKind, kind_named, locked
 from kvmweb.projects.actions import Actor
@@ -178,7 +179,7 @@ def _start(kind: SubjectKind, subject: Subject, job: Job) -> None:
         "only_check": job.only_checks,
         "spec": kind.build_spec(subject),
     }
-    waiting = f"Waiting for host {destination.host}: {job.title}"
+    waiting = f"Waiting for {spoken(destination.host)}: {job.title}"
     append(job, [(now, Step(key="dispatch", sentence=waiting, state="running"))])
     send(kind, subject, job)
 
@@ -194,7 +195,7 @@ def send(kind: SubjectKind, subject: Subject, job: Job) -> None:
     destination = kind.destination(subject)
     payload: dict[str, Any] = {**(job.payload or {}), "attempt": job.attempt}
     envelope = seal(destination.host, destination.key, payload)
-    queue = f"host.{destination.host}.{kind.worker}"
+    queue = queue_of(destination.host, kind.worker)
 
     def publish() -> None:
         try:

@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import Q
 
 from kvmweb.core.access import User
+from kvmweb.jobs.own import spoken
 from kvmweb.projects.models import Project, seen_by, written_by
 
 
@@ -129,6 +130,11 @@ class Job(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.status not in UNFINISHED
+
+    @property
+    def done_by(self) -> str:
+        """Who does it, as people call it; empty before it is sent."""
+        return spoken(self.host_name) if self.host_name else ""
 
     @property
     def has_failed(self) -> bool:

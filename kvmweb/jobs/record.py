@@ -21,6 +21,7 @@ from kvmweb.jobs import notify
 from kvmweb.jobs.dispatch import finish
 from kvmweb.jobs.events import INHERITED, append
 from kvmweb.jobs.models import Job, Status
+from kvmweb.jobs.own import spoken
 from kvmweb.jobs.subjects import kind_named, locked
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ def _taken(job: Job, steps: list[tuple[datetime, Step]]) -> list[tuple[datetime,
     own = job.events.exclude(key__startswith=INHERITED).exclude(key="dispatch")
     if not steps or own.exists():
         return steps
-    taken = Step(key="dispatch", sentence=f"Host {job.host_name} took the job: {job.title}")
+    who = spoken(job.host_name)
+    taken = Step(key="dispatch", sentence=f"{who[0].upper()}{who[1:]} took the job: {job.title}")
     return [(steps[0][0], taken), *steps]
 
 

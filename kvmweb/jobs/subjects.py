@@ -76,7 +76,7 @@ class SubjectKind:
     """How one kind of subject is sent to its host and recorded from it."""
 
     model: type[Subject]
-    worker: Literal["net", "vm"]
+    worker: Literal["net", "vm", "images"]
     task: str
     destination: Callable[[Any], Destination]
     build_spec: Callable[[Any], dict[str, Any]]

@@ -34,6 +34,9 @@ def environment(places: Places, *, listen: str, port: int) -> dict[str, str]:
     What was set by hand, such as KVMWEB_DATABASE_URL, is part of it.
     """
     found = {name: value for name, value in os.environ.items() if name.startswith(SETTINGS)}
+    address = local_address(listen)
+    shown = f"[{address}]" if ":" in address else address
+    found = {"KVMWEB_URL": f"http://{shown}:{port}"} | found
     found |= {
         "DJANGO_SETTINGS_MODULE": "kvmweb.settings.single",
         "KVMWEB_STATE": str(places.state),
@@ -75,7 +78,8 @@ def redis(places: Places) -> Program:
 
 def panel(settings: Mapping[str, str], *, listen: str, port: int) -> Iterable[Program]:
     web = ("kvmweb.server.web", listen, str(port))
-    for name, words in (("web", web), ("control", ("kvmweb.server.control",))):
+    control, images = ("kvmweb.server.control",), ("kvmweb.server.images",)
+    for name, words in (("web", web), ("control", control), ("images", images)):
         yield Program(
             name=name,
             command=(sys.executable, "-m", *words),

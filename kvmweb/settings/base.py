@@ -188,6 +188,21 @@ KVMWEB_PANEL_PORT = env.integer("PANEL_PORT", 8000)
 # Where hosts find the panel that serve it by a name, unless an operator says otherwise.
 KVMWEB_PANEL_ADDRESS = env.text("PANEL_ADDRESS", "127.0.0.1")
 
+# Where the image library lies; web and its worker share it.
+KVMWEB_IMAGES = env.text("IMAGES", str(STATE_DIR / "images"))
+# In GiB: the largest file of an image, the largest disk in it, what stays free on the library's
+# disk whatever comes, and what the images of one project may take together.
+KVMWEB_IMAGE_LARGEST = env.integer("IMAGE_LARGEST", 64)
+KVMWEB_IMAGE_LARGEST_DISK = env.integer("IMAGE_LARGEST_DISK", 2048)
+KVMWEB_IMAGE_SPARE = env.integer("IMAGE_SPARE", 5)
+KVMWEB_IMAGE_PROJECT = env.integer("IMAGE_PROJECT", 200)
+# Networks that images may be imported from although they are not public, such as a mirror's.
+KVMWEB_IMAGE_SOURCES = env.networks("IMAGE_SOURCES")
+# Where the images of the catalogue are instead of on their publishers' sites.
+KVMWEB_IMAGE_MIRROR = env.text("IMAGE_MIRROR", "")
+# The address by which hosts reach the panel.
+KVMWEB_URL = env.text("URL", f"http://127.0.0.1:{KVMWEB_PANEL_PORT}")
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -28,3 +28,4 @@ else:
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = True
 # WhiteNoise warns of a folder that nobody collected into.
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+KVMWEB_IMAGE_SPARE = 0

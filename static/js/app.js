@@ -12,5 +12,6 @@ import "./steps.js";
 import "./submit.js";
 import "./summary.js";
 import "./switch.js";
+import "./upload.js";
 
 htmx.config.includeIndicatorCSS = false;

@@ -1,5 +1,18 @@
 """What people ask of VMs and images."""
 
+from vms.actions.images import (
+    FACTS,
+    NewImage,
+    change_image,
+    delete_image,
+    deprecate_image,
+    free_bytes,
+    import_image,
+    import_listed,
+    receive,
+    upload_image,
+    users_of,
+)
 from vms.actions.power import restart_vm, resume_vm, set_power
 from vms.actions.recycling import bin_vm, delete_now, restore_vm
 from vms.actions.vms import (
@@ -18,22 +31,33 @@ from vms.actions.vms import (
 )
 
 __all__ = [
+    "FACTS",
     "LARGEST_DISK_GIB",
     "LARGEST_MEMORY_MIB",
     "MOST_FORWARDS",
     "NewForward",
+    "NewImage",
     "NewNetwork",
     "NewVm",
     "bin_vm",
+    "change_image",
     "change_vm",
     "check_vm",
     "create_vm",
+    "delete_image",
     "delete_now",
     "delete_vm",
+    "deprecate_image",
+    "free_bytes",
+    "import_image",
+    "import_listed",
+    "receive",
     "repair_vm",
     "restart_vm",
     "restore_vm",
     "resume_vm",
     "set_power",
+    "upload_image",
+    "users_of",
     "what_goes",
 ]

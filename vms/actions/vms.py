@@ -81,7 +81,7 @@ def create_vm(actor: Actor, wanted: NewVm) -> Vm:
     """A VM with its address, disk and forwards, on an existing network or one made with it."""
     with transaction.atomic():
         owner = lock(Project.objects.all()).get(pk=_owner(actor, wanted).pk)
-        image = _image(actor, wanted.image)
+        image = _image(actor, wanted.image, owner)
         host = lock(Host.objects.all()).get(pk=_host_for(actor, wanted).pk)
         label = _refuse_unfit(wanted, owner, host, image)
         public = lock_public_address(host, wanted.public_address) if wanted.forwards else None
@@ -152,14 +152,16 @@ def _made_with_it(wanted: NewNetwork, owner: Project, host: Host) -> Network:
         raise
 
 
-def _image(actor: Actor, wanted: UUID | str) -> Image:
-    """The image of this UUID or, as people type it, of this name."""
-    visible = Image.objects.visible_to(actor.user)
-    by_name = visible.filter(name=str(wanted)).first()
-    if by_name is not None:
-        return by_name
+def _image(actor: Actor, wanted: UUID | str, owner: Project) -> Image:
+    """The image of this UUID or, as people type it, the newest of this name: the project's own,
+    else one for everybody. Its lock keeps it from being deleted meanwhile.
+    """
+    named = Image.objects.visible_to(actor.user).filter(name=str(wanted))
+    usable = named.usable()
+    found = usable.filter(project=owner).first() or usable.filter(project=None).first()
+    found = found or usable.first() or named.first()
     try:
-        return get_for(actor.user, Image, wanted)
+        image = get_for(actor.user, Image, found.uuid if found else wanted, lock=True)
     except NotFound as error:
         raise Invalid(
             "There is no such image.",
@@ -167,6 +169,29 @@ def _image(actor: Actor, wanted: UUID | str) -> Image:
             code="no_such_image",
             remedy="Choose one of the images listed.",
         ) from error
+    _refuse_image(image)
+    return image
+
+
+def _refuse_image(image: Image) -> None:
+    if not image.is_ready or not image.present:
+        raise Conflict(
+            f"Image {image} is not there yet or no longer.", field="image", code="image_not_ready"
+        )
+    if image.deprecated_at is not None:
+        raise Conflict(
+            f"Image {image} is deprecated: no new VMs are made of it.",
+            field="image",
+            code="image_deprecated",
+            remedy="Choose its newest version.",
+        )
+    if image.firmware == Image.Firmware.UEFI:
+        raise Conflict(
+            f"Image {image} starts by UEFI only, and VMs here start by BIOS.",
+            field="image",
+            code="image_needs_uefi",
+            remedy="Choose an image that starts by BIOS too.",
+        )
 
 
 def _refuse_unfit(wanted: NewVm, owner: Project, host: Host, image: Image) -> str:
@@ -180,6 +205,11 @@ def _refuse_unfit(wanted: NewVm, owner: Project, host: Host, image: Image) -> st
         )
     if wanted.disk_gib is not None:
         _refuse_disk(wanted.disk_gib, image)
+    if not image.speaks_cloud_init and (wanted.ssh_keys or wanted.user_data):
+        raise Invalid(
+            f"Image {image} does not speak cloud-init, so it would ignore keys and user-data.",
+            field="ssh_keys" if wanted.ssh_keys else "user_data",
+        )
     return label
 
 

@@ -1,6 +1,6 @@
 """REST: images and VMs."""
 
-from vms.api.images import Images
+from vms.api.images import Catalogue, Images
 from vms.api.vms import Vms
 
-__all__ = ["Images", "Vms"]
+__all__ = ["Catalogue", "Images", "Vms"]

@@ -1,6 +1,6 @@
 """Images, VMs, their disks and NICs."""
 
-from vms.models.images import GIB, MIB, Image
+from vms.models.images import GIB, MIB, Image, library
 from vms.models.vms import Disk, Nic, Vm
 
-__all__ = ["GIB", "MIB", "Disk", "Image", "Nic", "Vm"]
+__all__ = ["GIB", "MIB", "Disk", "Image", "Nic", "Vm", "library"]

@@ -31,7 +31,7 @@ MOST_DOORS = 8
 def new(request: HttpRequest) -> HttpResponse:
     projects = writable_projects(request)
     networks = _networks(request)
-    images = list(Image.objects.visible_to(user_of(request)))
+    images = list(Image.objects.visible_to(user_of(request)).usable().select_related("project"))
     host = _host()
     form = NewVmForm(
         request.POST or None,

@@ -63,6 +63,7 @@ class World:
     host: Host
     public: PublicAddress
     image: Image
+    own_image: Image
     vm: Vm
     network: Network
     reservation: Reservation
@@ -91,7 +92,7 @@ class World:
             "peering": self.peering,
             "remedy": Remedy.objects.get_or_create(host=self.host, finding="old")[0],
             "holding": self.forward.holdings.get(),
-            "image": self.image,
+            "image": self.own_image,
             "rule-set": self.rule_set,
             "address-set": self.address_set,
             "vm": self.vm,
@@ -209,11 +210,31 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "patch host-name-detail": (CHANGE, lambda _: {"http_port": 8080}),
     "delete host-name-detail": (CHANGE, nothing),
     "get image-list": (EVERYBODY, nothing),
-    "get image-detail": (EVERYBODY, nothing),
+    "get image-detail": (READ, nothing),
+    "post image-list": (
+        ADD,
+        lambda w: {
+            "name": "i2",
+            "project": str(w.project.uuid),
+            "url": "https://images.example.org/x.qcow2",
+            "checksum": "0" * 64,
+        },
+    ),
+    "post image-upload": (
+        MAKE,
+        lambda w: {"name": "i3", "project": str(w.project.uuid), "upload_bytes": 1},
+    ),
+    # It is here already.
+    "patch image-content": ((400, 403, 404, 400, 401), nothing),
+    "patch image-detail": ((200, 403, 404, 200, 401), lambda _: {"os": "Debian"}),
+    "post image-deprecate": ((200, 403, 404, 200, 401), nothing),
+    "post image-offer": ((200, 403, 404, 200, 401), nothing),
+    "delete image-detail": (CHANGE, nothing),
+    "get image-catalogue-list": (EVERYBODY, nothing),
     "get vm-list": (EVERYBODY, nothing),
     "post vm-list": (
         ADD,
-        lambda w: {"name": "v2", "network": w.uuid("network"), "image": w.uuid("image")},
+        lambda w: {"name": "v2", "network": w.uuid("network"), "image": str(w.image.uuid)},
     ),
     "get vm-detail": (READ, nothing),
     "get vm-flows": (ASK, nothing),
@@ -296,6 +317,7 @@ def world(
         host=host,
         public=public_address,
         image=image,
+        own_image=Image.objects.create(project=project, name="own", sha256="1" * 64),
         vm=vm,
         network=network,
         reservation=reservation,

@@ -13,8 +13,16 @@ pytestmark = pytest.mark.pure
 
 ROOT = Path(__file__).parents[3]
 PANEL_ONLY = "changes rows of the panel alone, no host"
+LIBRARY_ONLY = "is work of the panel's image library, no host has a part in it"
 NOT_ASKED = {
     ("post", "/projects/"): PANEL_ONLY,
+    ("post", "/images/"): LIBRARY_ONLY,
+    ("post", "/images/upload/"): LIBRARY_ONLY,
+    ("patch", "/images/{uuid}/content/"): LIBRARY_ONLY,
+    ("delete", "/images/{uuid}/"): LIBRARY_ONLY,
+    ("patch", "/images/{uuid}/"): PANEL_ONLY,
+    ("post", "/images/{uuid}/deprecate/"): PANEL_ONLY,
+    ("post", "/images/{uuid}/offer/"): PANEL_ONLY,
     ("post", "/networks/{uuid}/check/"): "it is a question itself",
     ("post", "/vms/{uuid}/check/"): "it is a question itself",
     ("post", "/networks/{uuid}/repair/"): "`check` says what it would do",
@@ -29,6 +37,10 @@ NOT_ASKED = {
 NOT_SHOWN = {
     "firewall/rule_set_new.html": PANEL_ONLY,
     "firewall/address_set_new.html": PANEL_ONLY,
+    "vms/image_new.html": LIBRARY_ONLY,
+    "vms/image_upload.html": LIBRARY_ONLY,
+    "vms/image_delete.html": LIBRARY_ONLY,
+    "vms/image_settings.html": PANEL_ONLY,
 }
 
 

@@ -27,7 +27,7 @@ from networks.models import (
     Network,
 )
 from tests.panel import panel_name
-from vms.models import Vm
+from vms.models import Image, Vm
 
 pytestmark = pytest.mark.db
 
@@ -60,6 +60,7 @@ SETTINGS = {
     "egress": "allowed",
     "mtu": "1400",
 }
+IMAGE = {"firmware": "bios", "min_memory_mib": "64", "least_disk_gib": "1"}
 DOORS = [
     Door("overview", ALL),
     Door("search", ALL),
@@ -82,6 +83,16 @@ DOORS = [
     Door("vm-delete", WRITE, "vm"),
     Door("vm-delete", DO, "vm", "post", {"name": "web-1"}),
     Door("images", ALL),
+    Door("image-new", ALL),
+    Door("image-upload", ALL),
+    Door("image-catalogue", ALL),
+    Door("image", READ, "image"),
+    Door("image-settings", WRITE, "image"),
+    Door("image-settings", DO, "image", "post", IMAGE),
+    Door("image-replace", WRITE, "image"),
+    Door("image-deprecate", DO, "image", "post"),
+    Door("image-delete", WRITE, "image"),
+    Door("image-delete", DO, "image", "post", {"sure": "1"}),
     Door("networks", ALL),
     Door("network-new", ALL),
     Door("network", READ, "network"),
@@ -167,7 +178,8 @@ DOORS = [
     Door("attachment-withdraw", (403, 403, 403, 302), "attachment", "post"),
     Door("host-repairs", (404, 404, 404, 302), "host", "post", {"repairs": "0"}),
 ]
-OPEN = {"login", "logout", "healthz"}
+# A ticket in the address is what opens the last one.
+OPEN = {"login", "logout", "healthz", "image-file"}
 
 
 def pages() -> Iterator[str]:
@@ -210,6 +222,7 @@ def uuids(
         "rule": rule_set.rules.get(),
         "address-set": office,
         "vm": vm,
+        "image": Image.objects.create(project=network.project, name="own", sha256="1" * 64),
         "network": network,
         "forward": forward,
         "host_name": host_name,
