@@ -34,8 +34,11 @@ def peers_of(request: HttpRequest, network: Network) -> dict[str, Any]:
 
 
 def _others(request: HttpRequest, network: Network) -> list[Network]:
+    """Those that could be its peers; one with a router of its own has none."""
+    if network.own_router:
+        return []
     rows = Network.objects.writable_by(user_of(request)).filter(
-        project=network.project_id, host=network.host_id, present=True
+        project=network.project_id, host=network.host_id, present=True, transit_subnet=""
     )
     return list(rows.exclude(pk=network.pk))
 

@@ -127,6 +127,8 @@ def test_it_is_chosen_in_the_form_and_shown_on_its_page(
     assert (made.ipv4_subnet, made.transit_subnet) == ("10.60.0.0/24", "100.64.0.0/24")
     plain = client.get(reverse("network", args=[network.uuid])).content.decode()
     assert "router of its own" not in plain
+    assert ("Add IPv6" in page, "Add IPv6" in plain) == (False, True)
+    assert "Let another network reach it" not in page + plain
 
 
 def test_rest_says_what_it_is_and_refuses_to_change_it(
