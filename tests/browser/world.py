@@ -23,7 +23,7 @@ from networks.inbound import RuleText
 from networks.leases import record as record_leases
 from networks.models import Forward, Network, Reservation
 from tests.cast import fail_job, finish_job, report, start_job
-from vms.actions import NewForward, NewVm, create_vm
+from vms.actions import NewForward, NewImage, NewVm, create_vm, upload_image
 from vms.models import Image, Vm
 
 REASON = "Image tiny could not be copied: the disk of host h1 is full (0 B free of 40 GiB)."
@@ -89,6 +89,7 @@ def pages(
     web_set = create_rule_set(actor, name="web-servers-of-the-shop", rules=rules)
     apply_to_network(actor, network.uuid, rule_sets=[web_set.uuid])
     finish_job(Network.objects.get(pk=network.pk).job)
+    half = upload_image(actor, NewImage(name="half"), upload_bytes=3 << 30)
     return {
         "overview": "/",
         "vms": "/vms/",
@@ -120,6 +121,13 @@ def pages(
         "outside-why": f"/reservations/{forward.reservation.uuid}/why/",
         "forward-delete": f"/forwards/{forward.uuid}/delete/",
         "images": "/images/",
+        "image": f"/images/{image.uuid}/",
+        "image-uploading": f"/images/{half.uuid}/",
+        "image-settings": f"/images/{image.uuid}/settings/",
+        "image-delete": f"/images/{image.uuid}/delete/",
+        "image-new": "/images/new/",
+        "image-upload": "/images/upload/",
+        "image-catalogue": "/images/catalogue/",
         "activity": "/activity/",
         "job": f"/jobs/{job.uuid}/",
         "job-failed": f"/jobs/{broken.job.uuid if broken.job else ''}/",
