@@ -28,6 +28,7 @@ _STATE = Path("/var/lib/kvmweb/host")
 _RUN = Path("/run/kvmweb")
 _LIBVIRT = "qemu:///system"
 _VM_SLOTS = 2
+_IMAGE_CACHE_GIB = 20
 _TRIAL_IMAGE = Path(__file__).resolve().parents[2] / ".cache" / "image" / "hello.qcow2"
 
 Accelerator = Literal["auto", "kvm", "tcg"]
@@ -74,7 +75,8 @@ class HostConfig:
     """`uplinks` are the interfaces to the outside; none means those of the default routes.
 
     `vm_slots` is how many VMs are worked on at the same time. `accelerator` is what guests run
-    under, "auto" what a trial with a guest of `trial_image` shows.
+    under, "auto" what a trial with a guest of `trial_image` shows. `image_cache_gib` is how much
+    of images that no VM stands on is kept.
     """
 
     name: str
@@ -86,6 +88,7 @@ class HostConfig:
     vm_slots: int = _VM_SLOTS
     accelerator: Accelerator = "auto"
     trial_image: Path = _TRIAL_IMAGE
+    image_cache_gib: int = _IMAGE_CACHE_GIB
 
     @property
     def net_queue(self) -> str:
@@ -146,6 +149,7 @@ class _Reader:
             vm_slots=self._slots(),
             accelerator=self._accelerator(),
             trial_image=self._path("trial_image", _TRIAL_IMAGE),
+            image_cache_gib=self._cache(),
         )
 
     def _name(self) -> str:
@@ -187,6 +191,12 @@ class _Reader:
         value = self._data.get("vm_slots", _VM_SLOTS)
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 64:
             raise self._wrong("vm_slots", "must be a number from 1 to 64")
+        return value
+
+    def _cache(self) -> int:
+        value = self._data.get("image_cache_gib", _IMAGE_CACHE_GIB)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise self._wrong("image_cache_gib", "must be a number of GiB, 0 or more")
         return value
 
     def _accelerator(self) -> Accelerator:

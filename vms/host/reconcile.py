@@ -10,15 +10,17 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import assert_never
 
 from kvmweb.core.errors import HostBusy, HostError, KvmwebError, NotConverged
 from kvmweb.host.config import HostPaths
 from kvmweb.host.files import locked
 from kvmweb.host.progress import Outcome, Report, Step
+from kvmweb.host.store import SpecStore
 from vms.host import check as specs
 from vms.host.domain_xml import boots
-from vms.host.drivers import images, seed, volumes
+from vms.host.drivers import cache, images, seed, volumes
 from vms.host.drivers.domains import MEMORY_SECONDS, Domains
 from vms.host.drivers.failures import CannotStart
 from vms.host.layout import Layout
@@ -54,9 +56,11 @@ from vms.host.ops import (
 from vms.host.patience import telling
 from vms.host.plan import GIB, plan, restart_needed, unfinished
 from vms.host.preview import detail
-from vms.host.spec import RunsUnder, VmSpec
+from vms.host.spec import DiskSpec, ImageRef, RunsUnder, VmSpec
 from vms.host.state import VmState
 
+# What images that no VM stands on may take together.
+CACHE_BYTES = 20 << 30
 STOP_SECONDS = 60.0
 _PRESS_AGAIN_SECONDS = 4.0
 _POLL_SECONDS = 0.1
@@ -83,12 +87,14 @@ class VmReconciler:
         *,
         accelerator: Callable[[], RunsUnder],
         stop_seconds: float = STOP_SECONDS,
+        cache_bytes: int = CACHE_BYTES,
         after_op: Callable[[Op], None] = lambda _: None,
     ) -> None:
         self._paths = paths
         self._domains = domains
         self._accelerator = accelerator
         self._stop_seconds = stop_seconds
+        self._cache_bytes = cache_bytes
         self._after_op = after_op
 
     def apply(self, spec: VmSpec, report: Report) -> Outcome:
@@ -273,8 +279,9 @@ class VmReconciler:
                     ),
                     lock_folder=self._paths.run / "images",
                 )
+                self._shrink_cache(op.image)
             case CreateDisk():
-                volumes.create_disk(op.disk, layout)
+                self._create_disk(op.disk, layout)
             case GrowDisk():
                 volumes.grow_disk(op.disk, layout)
             case WriteSeed():
@@ -283,6 +290,32 @@ class VmReconciler:
                     seed.write(layout.seed, op.seed)
             case _:
                 assert_never(op)
+
+    def _create_disk(self, disk: DiskSpec, layout: Layout) -> None:
+        """Under the cache's lock, so that the image does not go in the same moment."""
+        with locked(self._cache_lock):
+            if disk.image:
+                image = layout.image(disk.image.sha256)
+                if not image.exists() and not layout.disk(disk.id).exists():
+                    raise HostBusy(f"The image {disk.image.name} has left the cache meanwhile.")
+                cache.touch(image)
+            volumes.create_disk(disk, layout)
+
+    def _shrink_cache(self, fetched: ImageRef) -> None:
+        """What neither a disk nor a stored spec needs goes, as far as it is too much."""
+        with locked(self._cache_lock):
+            stored = SpecStore(self._paths.specs, "vm", VmSpec).present()
+            named = (disk.image for spec in stored for disk in spec.disks if disk.image)
+            cache.evict(
+                self._paths.images,
+                self._paths.disks,
+                wanted={fetched.sha256, *(image.sha256 for image in named)},
+                limit=self._cache_bytes,
+            )
+
+    @property
+    def _cache_lock(self) -> Path:
+        return self._paths.run / "images" / "cache.lock"
 
     def _shut_down(self, spec: VmSpec, report: Report) -> None:
         """Press the button again and again: a guest that still boots ignores the first ones."""

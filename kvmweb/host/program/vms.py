@@ -24,4 +24,9 @@ def vm_reconciler(config: HostConfig) -> Iterator[VmReconciler]:
 
 
 def _reconciler(config: HostConfig, domains: Domains) -> VmReconciler:
-    return VmReconciler(config.paths, domains, accelerator=lambda: accelerator(config).accelerator)
+    return VmReconciler(
+        config.paths,
+        domains,
+        accelerator=lambda: accelerator(config).accelerator,
+        cache_bytes=config.image_cache_gib << 30,
+    )
