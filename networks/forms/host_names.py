@@ -15,7 +15,10 @@ from networks.models import HostName, Reservation
 
 
 class PemField(forms.CharField):
-    """A PEM text, pasted."""
+    """A PEM text, pasted. Not required, because it may come as a file; so it is not called optional
+    where one of both is."""
+
+    is_wanted = True
 
     def __init__(self, **options: Any) -> None:
         shown = {"rows": 4, "class": "mono", "spellcheck": "false", "autocomplete": "off"}
@@ -33,6 +36,8 @@ class UnshownArea(forms.Textarea):
 
 class PemFile(forms.FileField):
     """The same text as a file."""
+
+    is_wanted = True
 
     def __init__(self) -> None:
         super().__init__(label="or its file", required=False)
@@ -109,7 +114,8 @@ class ServingForm(ActionForm):
         for target in targets:
             label = f"{target.name} ({target.address})"
             groups.setdefault(target.network.name, []).append((str(target.uuid), label))
-        self.fields["reservation"].choices = list(groups.items())  # type: ignore[attr-defined]
+        leads_to = self.fields["reservation"]
+        leads_to.choices, leads_to.is_wanted = list(groups.items()), True  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         """What nobody sent is not changed; a file stands for its text."""

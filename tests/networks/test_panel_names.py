@@ -4,6 +4,7 @@ to.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import reverse
+from django.utils import timezone
 
 from kvmweb.asgi import application
 from kvmweb.core.errors import Conflict, Invalid, NotFound
@@ -33,7 +35,7 @@ from networks.actions import (
 from networks.host.proxy import SEALED_FOR
 from networks.models import Certificate, PanelName, Reservation
 from networks.panel import build_spec
-from tests.cast import finish_job
+from tests.cast import fail_job, finish_job
 from tests.certificates import certificate
 from tests.panel import MADE, NAME, panel_name
 from tests.refusals import refused
@@ -114,6 +116,7 @@ def test_operators_set_it_on_the_hosts_page(
         "certificate": MADE.certificate,
         "private_key": MADE.private_key,
     }
+    assert "optional" not in client.get(reverse("panel-new", args=[host.uuid])).content.decode()
     answer = client.post(reverse("panel-new", args=[host.uuid]), {**sent, "private_key": "x"})
     assert answer.status_code == 400
     assert client.post(reverse("panel-new", args=[host.uuid]), sent).status_code == 302
@@ -127,6 +130,24 @@ def test_operators_set_it_on_the_hosts_page(
     assert "valid until" in shown
     assert MADE.secret not in shown
     assert client.post(reverse("panel-delete", args=[panel.uuid])).status_code == 302
+
+
+def test_the_overview_tells_operators_alone_what_its_names_need(
+    olga: User, alice: User, client: Client, panel: PanelName
+) -> None:
+    def overview(user: User) -> str:
+        client.force_login(user)
+        return str(client.get(reverse("overview")).content.decode())
+
+    assert "The certificate of" not in overview(olga)
+    assert "made panel name" in overview(olga)
+    Certificate.objects.update(not_after=timezone.now() + timedelta(days=5))
+    sync("panel", panel.uuid)
+    fail_job(panel.job, "Port 443 is in use.")
+    shown = overview(olga)
+    assert f"The certificate of {NAME} expires soon" in shown
+    assert "Port 443 is in use." in shown
+    assert NAME not in overview(alice)
 
 
 def asked(name: str) -> int:

@@ -18,7 +18,15 @@ from kvmweb.hosts.models import Host
 from kvmweb.projects.models import AuditEvent, Project
 from kvmweb.ui.pages import picture
 from kvmweb.ui.requests import current_project, user_of
-from networks.models import RENEWED_BEFORE, WARNED_BEFORE, Forward, HostName, Network
+from networks.models import (
+    RENEWED_BEFORE,
+    WARNED_BEFORE,
+    Certificate,
+    Forward,
+    HostName,
+    Network,
+    PanelName,
+)
 from vms.models import Vm
 
 MOST_NETWORKS = 8
@@ -50,6 +58,7 @@ def overview(request: HttpRequest) -> HttpResponse:
             *_concerns(user, shown_networks, shown_vms),
             *_ending(user, project),
             *_outdated(user, project),
+            *_panel_names(user),
         ],
         "events": _events(user, project),
         "running": sum(vm.state is State.RUNNING for vm in shown_vms),
@@ -155,15 +164,29 @@ def _outdated(user: User, project: Project | None) -> Iterator[Concern]:
     if project:
         rows = rows.filter(network__project=project)
     for name in rows.for_display().order_by("certificate__not_after")[:MOST_ENDING]:
-        certificate = name.certificate
-        verb = "expired" if certificate.is_expired else "expires soon"
-        yield Concern(
-            f"The certificate of {name.name} {verb}",
-            f"Browsers refuse it from {certificate.not_after:%Y-%m-%d %H:%M} UTC on. "
-            "Give a renewed one.",
-            reverse("host-name", args=[name.uuid]),
-            tone="warn",
-        )
+        yield _renew(name.certificate, name.name, reverse("host-name", args=[name.uuid]))
+
+
+def _panel_names(user: User) -> Iterator[Concern]:
+    """Names of the panel itself that are not served, or soon refused by browsers; they are in no
+    project, and operators alone see them."""
+    for panel in PanelName.objects.visible_to(user).for_display().filter(present=True):
+        url = reverse("panel", args=[panel.uuid])
+        if panel.problem:
+            since = panel.job.finished_at if panel.job else None
+            yield Concern(f"The panel's name {panel.name}", panel.problem, url, since=since)
+        if panel.certificate.ends_soon:
+            yield _renew(panel.certificate, panel.name, url)
+
+
+def _renew(certificate: Certificate, name: str, url: str) -> Concern:
+    return Concern(
+        f"The certificate of {name} {'expired' if certificate.is_expired else 'expires soon'}",
+        f"Browsers refuse it from {certificate.not_after:%Y-%m-%d %H:%M} UTC on. "
+        "Give a renewed one.",
+        url,
+        tone="warn",
+    )
 
 
 def _silent_hosts(user: User, subjects: list[Any]) -> Iterator[Concern]:

@@ -139,6 +139,7 @@ def field(bound: BoundField, unit: str = "", classes: str = "") -> dict[str, Any
         "classes": classes,
         "is_check": isinstance(bound.field.widget, CheckboxInput),
         "is_group": isinstance(bound.field.widget, RadioSelect),
+        "is_optional": not (bound.field.required or getattr(bound.field, "is_wanted", False)),
     }
 
 
@@ -182,11 +183,11 @@ DEEDS = {
     "force_off": "pulled the plug of",
     "revoke": "revoked",
 }
-KINDS = {"vm": "VM", "reservation": "address"}
+KINDS = {"vm": "VM", "reservation": "address", "panel": "panel name"}
 
 
 @register.filter
 def deed(event: AuditEvent) -> str:
     """What somebody did, as the middle of a sentence: `made VM`."""
     kind, _, verb = event.action.partition(".")
-    return f"{DEEDS.get(verb, verb.replace('_', ' '))} {KINDS.get(kind, kind)}"
+    return f"{DEEDS.get(verb, verb.replace('_', ' '))} {KINDS.get(kind, kind.replace('_', ' '))}"
