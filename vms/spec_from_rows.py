@@ -12,6 +12,7 @@ from django.db import transaction
 
 from kvmweb.core.locks import lock
 from kvmweb.host.progress import Outcome
+from kvmweb.hosts.facts import total_cpus
 from kvmweb.hosts.models import Host
 from kvmweb.jobs import notify
 from kvmweb.jobs.subjects import Destination, Subject, SubjectKind
@@ -20,6 +21,7 @@ from vms.host.spec import DiskSpec, ImageRef, NicSpec, SeedSpec, VmSpec
 from vms.models import Image, Vm
 from vms.tickets import image_url
 
+MOST_LIVE_VCPUS = 16
 POWER_STATES = frozenset({"running", "off", "paused", "crashed", "stopping", "saved"})
 
 
@@ -50,6 +52,7 @@ def build_spec(vm: Vm) -> dict[str, Any]:
         autostart=vm.autostart,
         accelerator=vm.host.accelerator,  # type: ignore[arg-type]
         vcpus=vm.vcpus,
+        max_vcpus=_max_vcpus(vm),
         memory_mib=vm.memory_mib,
         disks=_disks(vm),
         nics=_nics(vm),
@@ -99,8 +102,13 @@ def _nics(vm: Vm) -> tuple[NicSpec, ...]:
             tap=nic.reservation.port,
             mac=nic.reservation.mac,
         )
-        for nic in vm.nics.select_related("reservation__network__attachment")
+        for nic in vm.nics.present().select_related("reservation__network__attachment")
     )
+
+
+def _max_vcpus(vm: Vm) -> int:
+    """A guest may grow while it runs to what its host has; more than that many cost at boot."""
+    return max(vm.vcpus, min(total_cpus(vm.host) or 0, MOST_LIVE_VCPUS))
 
 
 def _macs_with_ipv6(vm: Vm) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from vms.views import files, flows, images, new, vms
+from vms.views import files, flows, hardware, images, new, vms
 
 urlpatterns = [
     path("vms/", vms.vms, name="vms"),
@@ -17,6 +17,10 @@ urlpatterns = [
     path("vms/<uuid:uuid>/flows/end/", flows.end, name="vm-flows-end"),
     path("vms/<uuid:uuid>/check/", vms.check, name="vm-check"),
     path("vms/<uuid:uuid>/repair/", vms.repair, name="vm-repair"),
+    path("vms/<uuid:uuid>/hardware/", hardware.hardware, name="vm-hardware"),
+    path("vms/<uuid:uuid>/hardware/nic/", hardware.add_nic, name="vm-add-nic"),
+    path("vms/<uuid:uuid>/hardware/grow/", hardware.grow_disk, name="vm-grow-disk"),
+    path("vms/<uuid:uuid>/hardware/remove/", hardware.remove, name="vm-remove-hardware"),
     path("vms/<uuid:uuid>/restore/", vms.restore, name="vm-restore"),
     path("vms/<uuid:uuid>/delete/", vms.delete, name="vm-delete"),
     path("images/", images.images, name="images"),

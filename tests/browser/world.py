@@ -23,7 +23,7 @@ from networks.inbound import RuleText
 from networks.leases import record as record_leases
 from networks.models import Forward, Network, Reservation
 from tests.cast import fail_job, finish_job, report, start_job
-from vms.actions import NewForward, NewImage, NewVm, create_vm, upload_image
+from vms.actions import NewForward, NewImage, NewVm, bin_vm, create_vm, upload_image
 from vms.models import Image, Vm
 
 REASON = "Image tiny could not be copied: the disk of host h1 is full (0 B free of 40 GiB)."
@@ -75,6 +75,11 @@ def pages(
     finish_job(lab.job)
     broken = add_vm(actor, lab, image, "build-runner")
     fail_job(broken.job, REASON, remedy=REMEDY)
+    binned = add_vm(actor, network, image, "old-shop", p21=20021)
+    finish_job(binned.job, state="off")
+    finish_job(bin_vm(actor, binned.uuid).job, state="off")
+    network.refresh_from_db()
+    finish_job(network.job)
     mail = add_vm(actor, network, image, "mail", p25=20025)
     job = start_job(mail.job)
     report(job, Step(key="image", sentence="Copying image tiny", state="running", percent=34))
@@ -96,6 +101,9 @@ def pages(
         "vm": f"/vms/{vm.uuid}/",
         "vm-busy": f"/vms/{mail.uuid}/",
         "vm-failed": f"/vms/{broken.uuid}/",
+        "vm-hardware": f"/vms/{vm.uuid}/hardware/",
+        "vm-in-bin": f"/vms/{binned.uuid}/",
+        "vms-bin": "/vms/bin/",
         "vm-settings": f"/vms/{vm.uuid}/settings/",
         "vm-activity": f"/vms/{vm.uuid}/activity/",
         "vm-delete": f"/vms/{web.uuid}/delete/",

@@ -1,5 +1,6 @@
 """What people ask of VMs and images."""
 
+from vms.actions.disks import add_disk, grow_disk, remove_disk
 from vms.actions.images import (
     FACTS,
     NewImage,
@@ -13,6 +14,7 @@ from vms.actions.images import (
     upload_image,
     users_of,
 )
+from vms.actions.nics import add_nic, remove_nic
 from vms.actions.power import restart_vm, resume_vm, set_power
 from vms.actions.recycling import bin_vm, delete_now, restore_vm
 from vms.actions.vms import (
@@ -39,6 +41,8 @@ __all__ = [
     "NewImage",
     "NewNetwork",
     "NewVm",
+    "add_disk",
+    "add_nic",
     "bin_vm",
     "change_image",
     "change_vm",
@@ -49,9 +53,12 @@ __all__ = [
     "delete_vm",
     "deprecate_image",
     "free_bytes",
+    "grow_disk",
     "import_image",
     "import_listed",
     "receive",
+    "remove_disk",
+    "remove_nic",
     "repair_vm",
     "restart_vm",
     "restore_vm",

@@ -181,6 +181,26 @@ class VmChange(Body):
     autostart = serializers.BooleanField(required=False)
 
 
+class NewDisk(Body):
+    size_gib = serializers.IntegerField(min_value=1, max_value=LARGEST)
+
+
+class OneDisk(Body):
+    disk = serializers.UUIDField(help_text="One of the VM's disks.")
+
+
+class LargerDisk(OneDisk):
+    size_gib = serializers.IntegerField(min_value=1, max_value=LARGEST)
+
+
+class NewNic(Body):
+    network = serializers.UUIDField()
+
+
+class OneNic(Body):
+    nic = serializers.UUIDField(help_text="One of the VM's NICs.")
+
+
 class VmFilter(Filters):
     project = filters.UUIDFilter("project__uuid")
     host = filters.UUIDFilter("host__uuid")
@@ -312,6 +332,46 @@ class Vms(Resource):
     def _power(self, request: Request, uuid: UUID, power: str, *, force: bool = False) -> Response:
         self.body(Nothing)
         return self.accepted(actions.set_power(actor_of(request), uuid, power, force=force))
+
+    @previewed
+    @takes(NewDisk, VmShown)
+    @action(detail=True, methods=["post"], url_path="add-disk")
+    @once
+    def add_disk(self, request: Request, uuid: UUID) -> Response:
+        """Add an empty disk; a running guest gets it at once where it can."""
+        return self.accepted(actions.add_disk(actor_of(request), uuid, **self.body(NewDisk)))
+
+    @previewed
+    @takes(LargerDisk, VmShown)
+    @action(detail=True, methods=["post"], url_path="grow-disk")
+    @once
+    def grow_disk(self, request: Request, uuid: UUID) -> Response:
+        """Enlarge a disk, of a running guest too."""
+        return self.accepted(actions.grow_disk(actor_of(request), uuid, **self.body(LargerDisk)))
+
+    @previewed
+    @takes(OneDisk, VmShown)
+    @action(detail=True, methods=["post"], url_path="remove-disk")
+    @once
+    def remove_disk(self, request: Request, uuid: UUID) -> Response:
+        """Take a disk away with all data on it; the first one stays."""
+        return self.accepted(actions.remove_disk(actor_of(request), uuid, **self.body(OneDisk)))
+
+    @previewed
+    @takes(NewNic, VmShown)
+    @action(detail=True, methods=["post"], url_path="add-nic")
+    @once
+    def add_nic(self, request: Request, uuid: UUID) -> Response:
+        """Add a NIC on a network of its project and host."""
+        return self.accepted(actions.add_nic(actor_of(request), uuid, **self.body(NewNic)))
+
+    @previewed
+    @takes(OneNic, VmShown)
+    @action(detail=True, methods=["post"], url_path="remove-nic")
+    @once
+    def remove_nic(self, request: Request, uuid: UUID) -> Response:
+        """Take a NIC away with its address and all that leads to it."""
+        return self.accepted(actions.remove_nic(actor_of(request), uuid, **self.body(OneNic)))
 
     @starts(JobWithSteps)
     @action(detail=True, methods=["post"])

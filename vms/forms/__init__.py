@@ -1,5 +1,5 @@
 """Forms of VMs and images."""
 
-from vms.forms.vms import NEW, DeleteForm, NewVmForm, SizeForm
+from vms.forms.vms import NEW, DeleteForm, DiskForm, GoneForm, NewVmForm, NicForm, SizeForm
 
-__all__ = ["NEW", "DeleteForm", "NewVmForm", "SizeForm"]
+__all__ = ["NEW", "DeleteForm", "DiskForm", "GoneForm", "NewVmForm", "NicForm", "SizeForm"]

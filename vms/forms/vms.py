@@ -206,3 +206,22 @@ class DeleteForm(ActionForm):
         if typed != self._expected and not self._only_asks:
             raise ValidationError(f"That is not “{self._expected}”.")
         return typed
+
+
+class DiskForm(ActionForm):
+    size_gib = forms.IntegerField(label="Size", min_value=1)
+
+
+class NicForm(ActionForm):
+    network = forms.ChoiceField()
+
+    def __init__(self, *args: Any, networks: list[Network], **options: Any) -> None:
+        super().__init__(*args, **options)
+        choices = [(str(network.uuid), _words(network, 1)) for network in networks]
+        self.fields["network"].choices = choices  # type: ignore[attr-defined]
+
+
+class GoneForm(ActionForm):
+    """What is taken away is lost, so it is ticked."""
+
+    sure = forms.BooleanField(error_messages={"required": "Tick that it may be lost."})

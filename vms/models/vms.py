@@ -48,7 +48,7 @@ class VmQuerySet(models.QuerySet["Vm"]):
                 "project",
                 "image",
                 "disks",
-                models.Prefetch("nics", Nic.objects.select_related("reservation")),
+                models.Prefetch("nics", Nic.objects.present().select_related("reservation")),
                 models.Prefetch("nics__reservation__network", networks),
                 models.Prefetch(
                     "nics__reservation__forwards",
@@ -208,12 +208,20 @@ class Disk(models.Model):
         return f"{self.size_gib} GiB of {self.vm}"
 
 
+class NicQuerySet(models.QuerySet["Nic"]):
+    def present(self) -> Self:
+        """Without those whose address is being given back."""
+        return self.filter(reservation__present=True)
+
+
 class Nic(models.Model):
     """A NIC of a VM: one reservation, used by nobody else."""
 
     uuid = models.UUIDField(default=uuid4, unique=True, editable=False)
     vm = models.ForeignKey(Vm, on_delete=models.CASCADE, related_name="nics")
     reservation = models.OneToOneField(Reservation, on_delete=models.CASCADE, related_name="nic")
+
+    objects = NicQuerySet.as_manager()
 
     class Meta:
         ordering = ["vm", "pk"]

@@ -72,7 +72,7 @@ def _network_choices(networks: list[Network]) -> list[Choice]:
 
 
 def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    context = _context(request, uuid, "overview")
+    context = context_of(request, uuid, "overview")
     found: Vm = context["vm"]
     context["doors"] = doors = doors_of(found)
     keyless = not found.ssh_keys and not found.user_data
@@ -100,7 +100,7 @@ def _forward_form(found: Vm) -> dict[str, Any]:
 
 
 def activity(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    context = _context(request, uuid, "activity")
+    context = context_of(request, uuid, "activity")
     jobs = Job.objects.visible_to(user_of(request)).of(Vm.kind, uuid)
     context["jobs"] = jobs.select_related("requested_by")[:LATEST_JOBS]
     return render(request, "vms/activity.html", context)
@@ -108,7 +108,7 @@ def activity(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 @GET_OR_POST
 def settings(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    context = _context(request, uuid, "settings")
+    context = context_of(request, uuid, "settings")
     found: Vm = context["vm"]
     initial = {name: getattr(found, name) for name in ("name", "vcpus", "memory_mib", "autostart")}
     form = SizeForm(request.POST or None, initial=initial)
@@ -119,7 +119,7 @@ def settings(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return form_page(request, "vms/settings.html", form, **context)
 
 
-def _context(request: HttpRequest, uuid: UUID, tab: str) -> dict[str, Any]:
+def context_of(request: HttpRequest, uuid: UUID, tab: str) -> dict[str, Any]:
     get_for(user_of(request), Vm, uuid)
     found = Vm.objects.visible_to(user_of(request)).for_display().get(uuid=uuid)
     return {

@@ -105,6 +105,16 @@ class World:
 Body = Callable[[World], dict[str, Any]]
 
 
+ABOUT_VMS = ("force-off", "add-disk", "grow-disk", "remove-disk", "add-nic", "remove-nic")
+
+
+def kind_of(name: str) -> str:
+    """What a route is about: the part of its name before what it does."""
+    for does in ABOUT_VMS:
+        name = name.replace(does, "does")
+    return name.rpartition("-")[0]
+
+
 def nothing(_world: World) -> dict[str, Any]:
     return {}
 
@@ -245,6 +255,17 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "post vm-start": (CHANGE, nothing),
     "post vm-stop": (CHANGE, nothing),
     "post vm-force-off": (CHANGE, nothing),
+    "post vm-add-disk": (CHANGE, lambda _: {"size_gib": 2}),
+    "post vm-grow-disk": (
+        CHANGE,
+        lambda w: {"disk": str(w.vm.disks.get().uuid), "size_gib": 5},
+    ),
+    "post vm-remove-disk": (
+        (409, 403, 404, 409, 401),
+        lambda w: {"disk": str(w.vm.disks.get().uuid)},
+    ),
+    "post vm-add-nic": (CHANGE, lambda w: {"network": w.uuid("network")}),
+    "post vm-remove-nic": (CHANGE, lambda w: {"nic": str(w.vm.nics.get().uuid)}),
     "post vm-pause": (CHANGE, nothing),
     "post vm-resume": ((409, 403, 404, 409, 401), nothing),
     "post vm-save": (CHANGE, nothing),
@@ -343,7 +364,7 @@ def test_everybody_gets_the_answer_that_is_theirs(
     world: World, who: str, method: str, name: str, about_one: bool
 ) -> None:
     expected, body = ROUTES[f"{method} {name}"]
-    uuid = world.uuid(name.rpartition("-")[0].removesuffix("-force")) if about_one else None
+    uuid = world.uuid(kind_of(name)) if about_one else None
     path = reverse(f"api:{name}", kwargs={"uuid": uuid} if uuid else None)
     program = Program(world.users[who])
     relative = path.removeprefix("/api/v1/")
