@@ -19,6 +19,7 @@ app.conf.update(
     beat_schedule={
         "expire": {"task": "networks.expire", "schedule": settings.KVMWEB_SWEEP_INTERVAL},
         "bin": {"task": "vms.empty_bin", "schedule": settings.KVMWEB_SWEEP_INTERVAL},
+        "forget-uploads": {"task": "vms.forget_uploads", "schedule": 3600},
         "sweep": {"task": "kvmweb.jobs.sweep", "schedule": settings.KVMWEB_SWEEP_INTERVAL},
     },
 )

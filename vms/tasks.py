@@ -8,6 +8,7 @@ from typing import Any
 from celery import shared_task
 
 from kvmweb.hosts.tasks import opened
+from vms import actions
 from vms.actions import recycling
 from vms.spec_from_rows import record_observed
 
@@ -29,3 +30,8 @@ def empty_bin() -> None:
             recycling.empty_bin_of(pk)
         except Exception:
             log.exception("could not delete VM %s from the bin", pk)
+
+
+@shared_task(name="vms.forget_uploads", expires=600)
+def forget_uploads() -> None:
+    actions.forget_uploads()

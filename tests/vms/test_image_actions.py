@@ -30,6 +30,7 @@ from vms.actions import (
     create_vm,
     delete_image,
     deprecate_image,
+    forget_uploads,
     import_image,
     import_listed,
     receive,
@@ -286,3 +287,15 @@ def test_what_arrives_after_an_image_was_deleted_leaves_no_file(actor: Actor) ->
     with pytest.raises(NotFound):
         receive(actor, image.uuid, offset=0, chunks=parts())
     assert not list(library().incoming.iterdir())
+
+
+def test_an_upload_that_nobody_goes_on_with_is_removed_after_a_week(actor: Actor) -> None:
+    old = upload_image(actor, NewImage(name="old"), upload_bytes=6)
+    receive(actor, old.uuid, offset=0, chunks=[b"abc"])
+    with time_machine.travel(timezone.now() + timedelta(days=8), tick=False):
+        fresh = upload_image(actor, NewImage(name="fresh"), upload_bytes=6)
+        forget_uploads()
+        forget_uploads()
+    old.refresh_from_db()
+    fresh.refresh_from_db()
+    assert (old.state, fresh.state) == (State.DELETING, State.UPLOADING)

@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -31,6 +32,7 @@ from vms.spec_from_images import limits
 
 _LONGEST_URL = 500
 _SHOWN = 5
+ABANDONED = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +171,30 @@ def delete_image(actor: Actor, uuid: UUID | str) -> Image:
         job = request(actor, image, f"Delete image {image}")
         audit(actor, "image.delete", image, project=image.project, job=job.uuid)
     return image
+
+
+def forget_uploads() -> None:
+    """Remove uploads of which nothing has arrived for a week: their half takes space."""
+    limit = timezone.now() - ABANDONED
+    stale = Image.objects.filter(
+        origin=Image.Origin.UPLOAD, generation=0, present=True, created_at__lt=limit
+    )
+    for pk in [image.pk for image in stale if _arrived_at(image) < limit.timestamp()]:
+        with transaction.atomic():
+            image = lock(Image.objects.all()).get(pk=pk)
+            if image.is_awaited:
+                image.present = False
+                image.save(update_fields=["present"])
+                job = request(None, image, f"Remove the abandoned upload of {image}")
+                audit(None, "image.abandon", image, project=image.project, job=job.uuid)
+
+
+def _arrived_at(image: Image) -> float:
+    """When something of it arrived last, in seconds since 1970."""
+    try:
+        return library().upload(str(image.uuid)).stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def users_of(actor: Actor, image: Image) -> tuple[list[Vm], bool]:

@@ -47,7 +47,6 @@ def images(request: HttpRequest) -> HttpResponse:
         "old": [image for image in found if _is_old(image)],
         "free": actions.free_bytes(),
         "used": sum(image.size_bytes for image in found),
-        "catalogue": catalogue(),
     }
     return render(request, "vms/images.html", context)
 
@@ -128,11 +127,9 @@ def catalogue_page(request: HttpRequest) -> HttpResponse:
         made = form.submit(lambda data: _imported(request, data))
         if made is not None:
             return redirect("image", made.uuid)
-    taken = Image.objects.visible_to(user_of(request)).filter(present=True)
     context = {
         "catalogue": catalogue(),
         "projects": projects,
-        "here": {image.name: image for image in taken},
         "everybody": EVERYBODY if is_operator(user_of(request)) else "",
     }
     return form_page(request, "vms/image_catalogue.html", form, **context)
