@@ -78,7 +78,7 @@ def test_answers_of_the_host_are_fit_to_be_seen(
         shoot(panel, f"{name}-preview-{look}")
         wrong += examine(panel, f"{name} preview", *rules)
     panel.open(pages["forward-flows"])
-    panel.page.get_by_text("2 connections").wait_for()
+    panel.page.get_by_text("2 connections", exact=True).wait_for()
     shoot(panel, f"flows-{look}")
     wrong += examine(panel, "flows", *rules)
     assert wrong + panel.complaints == []

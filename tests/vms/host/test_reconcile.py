@@ -126,6 +126,7 @@ def test_a_vm_is_made_stopped_started_forced_off_and_deleted(
     host: LibvirtHost, image: Path
 ) -> None:
     with made(host, image) as guest:
+        guest.layout.image(image_of(image).sha256).unlink(missing_ok=True)
         assert guest.must().observed["state"] == "running"
         assert [step.sentence for step in guest.steps if step.state == "done"] == [
             "Copied image test",
