@@ -12,6 +12,7 @@ from typing import NamedTuple
 from kvmweb.core.ipv6 import LINK_LOCAL, interface_address
 from networks.host.elements import DOORS, PROTOCOLS, SOURCE_SETS, Element, Family, Field
 from networks.host.listed import egress_elements, inbound_elements, let_elements
+from networks.host.noting import LOGGED
 from networks.host.own_router import host_side
 from networks.host.proxy import PORTS
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec, own_sources
@@ -77,6 +78,8 @@ def _network_elements(spec: NetworkSpec) -> list[Element]:
     if spec.mode == "bridged":
         return []
     found = [Element("inet", "settled", (bridge,), (), bridge)]
+    if spec.logs:
+        found.append(Element("inet", LOGGED, (bridge,), (), bridge))
     partners = [] if spec.guests_apart else [bridge]
     partners += [peer.bridge for peer in spec.peers]
     found += [Element("inet", "pairs", (bridge, partner), (), bridge) for partner in partners]
@@ -150,6 +153,8 @@ def _reservation_elements(spec: NetworkSpec, reservation: ReservationSpec) -> li
         Element("bridge", "own4", (reservation.port, mac, reservation.address), (), spec.bridge),
         Element("bridge", "own_mac", (reservation.port, mac), (), spec.bridge),
     ]
+    if spec.logs:
+        found.append(Element("bridge", LOGGED, (reservation.port,), (), spec.bridge))
     if reservation.inbound or spec.inbound:
         rules = spec.inbound + reservation.inbound
         found += inbound_elements(spec.bridge, reservation.address, rules)
@@ -174,6 +179,8 @@ def _bridged_elements(spec: NetworkSpec, reservation: ReservationSpec, mac: str)
     ]
     if spec.guests_apart:
         found.append(Element("bridge", "apart", (port,), (), owner))
+    if spec.logs:
+        found.append(Element("bridge", LOGGED, (port,), (), owner))
     if spec.guarded:
         found.append(Element("bridge", "guarded", (port,), (), owner))
         found += let_elements(port, spec.inbound + reservation.inbound, owner)

@@ -166,6 +166,7 @@ SETS: dict[tuple[Family, str], SetType] = {
     ("inet", "hairpin"): SetType(("ifname", "ifname")),
     ("inet", "pairs"): SetType(("ifname", "ifname")),
     ("inet", "settled"): SetType(("ifname",)),
+    ("inet", "logged"): SetType(("ifname",)),
     ("inet", "dns"): SetType(("ifname",)),
     ("inet", "uplinks"): SetType(("ifname",)),
     ("inet", "proxied"): SetType(("ipv4_addr", "inet_service")),
@@ -179,6 +180,7 @@ SETS: dict[tuple[Family, str], SetType] = {
     ("bridge", "apart"): SetType(("ifname",)),
     ("bridge", "bridged"): SetType(("ifname",)),
     ("bridge", "guarded"): SetType(("ifname",)),
+    ("bridge", "logged"): SetType(("ifname",)),
     ("bridge", "let_all"): SetType(("ifname", "inet_proto", "ipv4_addr"), interval=True),
     ("bridge", "let_ports"): SetType(
         ("ifname", "inet_proto", "inet_service", "ipv4_addr"), interval=True

@@ -30,6 +30,7 @@ from networks.host.ops import (
     EnableForwarding,
     EnableForwarding6,
     EndFlows,
+    ForgetRefused,
     LoadSkeleton,
     Op,
     PassBridged,
@@ -170,6 +171,8 @@ class HostKernel:
                 self.sysctls.enable_forwarding6()
             case PassBridged():
                 self.sysctls.pass_bridged()
+            case ForgetRefused():
+                self.firewall.forget(op.interfaces)
             case EndFlows():
                 self.flows.end(op)
             case AttachPort():

@@ -174,6 +174,17 @@ class ChangeElements:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetRefused:
+    """Empty what was noted of refused packets of these bridges and ports."""
+
+    interfaces: frozenset[str]
+
+    @property
+    def sentence(self) -> str:
+        return "Forgot what was refused"
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     """What clients of a forward send to, from the first port to the last."""
 
@@ -341,6 +352,7 @@ Op: TypeAlias = (
     | EnableForwarding6
     | PassBridged
     | ChangeElements
+    | ForgetRefused
     | EndFlows
     | AttachPort
     | WidenPort
@@ -406,6 +418,8 @@ def _ways(added: frozenset[Element], removed: frozenset[Element]) -> list[str]:
             for e in sorted(elements, key=lambda element: str(element.key))
             if e.name == "pairs" and e.key[0] != e.key[1]
         ]
+    if "logged" in new ^ old:
+        said.append(f"{'Noting' if 'logged' in new else 'No longer noting'} what is refused")
     if "apart" in new | old:
         said.append(f"{'Kept' if 'apart' in new else 'No longer kept'} guests from each other")
     return said

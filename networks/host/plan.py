@@ -18,6 +18,7 @@ from networks.host.allowed import Judge
 from networks.host.contents import PROXIED, allowed_sources, elements, host_elements
 from networks.host.dhcp_files import dhcp_files
 from networks.host.elements import DOORS, PROTOCOLS, SOURCE_SETS, Element, Field
+from networks.host.noting import LOGGED
 from networks.host.ops import (
     AddAddress,
     Allowed,
@@ -30,6 +31,7 @@ from networks.host.ops import (
     EnableForwarding,
     EnableForwarding6,
     EndFlows,
+    ForgetRefused,
     LoadSkeleton,
     Op,
     PassBridged,
@@ -254,7 +256,7 @@ class _Flows:
 
 def _elements(
     spec: NetworkSpec, state: NetworkState, wanted: frozenset[Element]
-) -> Iterator[ChangeElements | EndFlows]:
+) -> Iterator[ChangeElements | ForgetRefused | EndFlows]:
     missing, extra = wanted - state.elements, state.elements - wanted
     flows = _flows(spec, state, missing, extra)
     data, gone = _data(missing), _data(extra)
@@ -262,6 +264,8 @@ def _elements(
     if data or gone:
         unsettled = frozenset(e for e in state.elements & wanted if flows.concern(e))
         yield ChangeElements(add=data, remove=gone | unsettled)
+    if unlogged := frozenset(str(element.key[0]) for element in gone if element.name == LOGGED):
+        yield ForgetRefused(unlogged)
     yield from flows.ops
     markers = ChangeElements(add=(missing - data) | unsettled, remove=extra - gone)
     if markers.add or markers.remove:

@@ -47,6 +47,8 @@ no room for is only not ended. `asked4` remembers for a minute whom the guest ha
 so that the answer comes in. `through` holds bridges that are uplinks while bridged frames pass our
 IP rules (br_netfilter): what comes in and goes out by the same one is nobody's to refuse.
 
+What is refused is noted for a network that wants to know (`logged`), see `noting`.
+
 `guest_conns` is filled by packets too: what a guest begins beyond its share of the host's table of
 connections is refused, so that no tenant fills it for all.
 """
@@ -56,6 +58,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Address
 
+from networks.host import noting
 from networks.host.elements import (
     LARGEST_PACKET,
     SETS,
@@ -69,6 +72,7 @@ from networks.host.elements import (
     SetType,
     ends_of,
 )
+from networks.host.noting import note
 
 FAMILIES: tuple[Family, ...] = ("inet", "bridge")
 MARKERS = frozenset({"acct_in", "acct_out", "settled", "sifted"})
@@ -153,6 +157,7 @@ def _guard(ip: str, version: str, more: tuple[str, ...]) -> tuple[str, ...]:
         *more,
         f"meta l4proto udp goto new{version}",
         f"oifname . meta l4proto . {ip} saddr @let_all{tail} accept",
+        note("guarded"),
         "counter drop",
     )
 
@@ -172,6 +177,7 @@ def _new(ip: str, version: str) -> tuple[str, ...]:
     return (
         f"oifname . meta l4proto . {ip} saddr @let_all{tail} goto admit{version}",
         f"oifname . meta l4proto . th dport . {ip} saddr @let_ports{tail} goto admit{version}",
+        note("guarded"),
         "counter drop",
     )
 
@@ -258,6 +264,8 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         'iifname "kw*" oifname @uplinks goto leaving',
         "meta nfproto ipv4 iifname @uplinks oifname @routed goto inbound",
         "meta nfproto ipv6 iifname @uplinks oifname @routed6 goto inbound",
+        'iifname != "kw*" ' + note("closed"),
+        note("apart"),
         "counter reject with icmpx admin-prohibited",
     ),
     ("inet", "limited"): (
@@ -270,6 +278,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         f"{_LISTED_PORT} accept",
         f"{_LISTED6} accept",
         f"{_LISTED_PORT6} accept",
+        note("egress"),
         "counter reject with icmpx admin-prohibited",
     ),
     ("inet", "inbound"): (
@@ -277,6 +286,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         f"meta l4proto {{ tcp, udp }} {_OPEN_PORT} accept",
         "ip6 daddr . meta l4proto . ip6 saddr @open_all6 accept",
         f"meta l4proto {{ tcp, udp }} {_OPEN_PORT6} accept",
+        note("closed"),
         "counter drop",
     ),
     ("inet", "account"): (
@@ -285,17 +295,20 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
     ),
     ("inet", "forwarded"): (
         "ct mark @restricted jump allowed",
-        "ct mark @max_rate counter drop",
-        "ct mark @max_conn counter reject with icmpx admin-prohibited",
+        "ct mark @max_rate goto too_fast",
+        "ct mark @max_conn goto too_many",
         "ct mark @whole goto inbound",
         "accept",
     ),
+    ("inet", "too_fast"): (note("limit"), "counter drop"),
+    ("inet", "too_many"): (note("limit"), "counter reject with icmpx admin-prohibited"),
     ("inet", "allowed"): (
         *(
             f"ct mark . ip saddr & {IPv4Network((0, length)).netmask} @{name} return"
             for length, name in SOURCE_SETS.items()
         ),
         "ct mark . ip6 saddr @src6 return",
+        note("source"),
         "counter drop",
     ),
     ("inet", "guest_in"): ('iifname "kw*" jump from_guest',),
@@ -317,13 +330,14 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "ether type != arp iifname @guest_up counter drop",
         "ether type ip iifname . ether saddr . ip saddr @own4 goto guest4",
         "ether type ip6 iifname . ether saddr . ip6 saddr @own6 goto guest6",
-        "iifname . ether saddr != @own_mac counter drop",
+        "iifname . ether saddr != @own_mac goto forged",
         "iifname @bridged goto abroad",
         "ether type arp goto arp4",
         "ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 goto dhcp_new4",
         "ip6 saddr :: goto guest_new6",
-        "counter drop",
+        "goto forged",
     ),
+    ("bridge", "forged"): (note("forged"), "counter drop"),
     ("bridge", "guest4"): (
         "udp sport 67 counter drop",
         "udp dport 67 goto dhcp_own4",
@@ -421,6 +435,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "iifname . arp saddr ether . arp saddr ip @own4 accept",
         "counter drop",
     ),
+    **noting.chains(),
 }
 
 
@@ -443,6 +458,7 @@ def skeleton() -> str:
         lines.append(f"add set inet {TABLE} {name} {_GUEST_CONNECTIONS.format(kind)}")
     lines.append(f"add counter inet {TABLE} {TOO_MANY}")
     lines.append(f"add set inet {TABLE} dns_rate {_DNS_RATE}")
+    lines += noting.set_commands()
     lines += [_add_chain(family, name) for family, name in _RULES]
     lines += [f"flush chain {family} {TABLE} {name}" for family, name in _RULES]
     lines += [

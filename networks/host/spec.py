@@ -166,7 +166,8 @@ class NetworkSpec:
     opens all guests where they are reachable as a whole; everything else there is closed. Without
     `names` guests are told the host's own name servers. `max_down` and `max_up` are the most bytes
     per second to and from all guests together, without what they send each other; 0 is no limit.
-    What others change on the host is put right where it `repairs`, and only told otherwise.
+    What others change on the host is put right where it `repairs`, and only told otherwise. What is
+    refused to and from its guests is noted where it `logs`.
 
     With `ipv6` guests have addresses of the /64 `subnet6` too: those of "nat66" are translated on
     their way out, to `source_address6` or to the uplink's own; those of "routed" never.
@@ -197,6 +198,7 @@ class NetworkSpec:
     guests_apart: bool = False
     inbound: tuple[InboundSpec, ...] = ()
     repairs: bool = True
+    logs: bool = False
     attach: str = ""
     attached_to: AttachedTo = "bridge"
     guarded: bool = True

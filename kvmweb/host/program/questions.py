@@ -15,11 +15,13 @@ from kvmweb.host.ask import ask
 from kvmweb.host.config import HostConfig
 from kvmweb.host.program.networks import network_reconciler
 from kvmweb.host.program.vms import vm_reconciler
+from networks.host import refused
 from networks.host.case import explain
 from networks.host.explain.steps import Case, Step
 from networks.host.facts import Looker
 from networks.host.flows import Listing, Scope, listed
 from networks.host.preview import PlannedStep, Preview, detail, network_preview
+from networks.host.refused import Refusals, RefusedScope
 from networks.host.spec import NetworkSpec, PanelSpec
 from networks.host.tasks import END_FLOWS, socket_file, spec_store
 from vms.host.drivers.domains import Domains
@@ -42,6 +44,7 @@ def answers(config: HostConfig) -> Answers:
         "plan panel": lambda body: _plan_panel(config, _as(PanelSpec, body)),
         "plan vm": lambda body: _plan_vm(config, _as(VmSpec, body)),
         "flows": lambda body: _flows(config, _as(Scope, body)),
+        "refused": lambda body: _refused(config, _as(RefusedScope, body)),
         "end_flows": lambda body: _end_flows(config, _as(Scope, body)),
     }
 
@@ -97,6 +100,11 @@ def _plan_vm(config: HostConfig, spec: VmSpec) -> Preview:
 
 def _flows(config: HostConfig, scope: Scope) -> Listing:
     return listed(spec_store(config.paths).get(scope.network), scope)
+
+
+def _refused(config: HostConfig, scope: RefusedScope) -> Refusals:
+    store = spec_store(config.paths)
+    return refused.listed(store.get(scope.network), store.present(), scope)
 
 
 def _end_flows(config: HostConfig, scope: Scope) -> int:

@@ -17,13 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kvmweb.core.errors import HostBusy, HostError
-from networks.host.drivers import nftables
+from networks.host.drivers import nftables, refusals
 from networks.host.drivers.netlink import ALREADY_GONE, Answer, Interrupted, KernelRefused
 from networks.host.drivers.nftables import OWNER, PERSIST, Command, NftablesSocket
 from networks.host.elements import Element
 from networks.host.ruleset import CHAINS, FAMILIES, skeleton
 
 _FEW = 64
+_AT_ONCE = 500
 _ATTEMPTS = 5
 _NFT_SECONDS = 60
 _NO_OWNERSHIP = {errno.EOPNOTSUPP, errno.EINVAL}
@@ -129,6 +130,20 @@ class Firewall:
                 return {changes[at]: why for at, why in refused.items() if at not in gone}
             removals = [element for at, element in enumerate(removals) if at not in gone]
         return {}
+
+    def forget(self, interfaces: frozenset[str]) -> None:
+        """Empty what was noted of packets refused there. What is gone meanwhile is no error."""
+        noted = refusals.keys(self._socket, interfaces)
+        while noted:
+            some, noted = noted[:_AT_ONCE], noted[_AT_ONCE:]
+            refused = self._socket.transact([nftables.forget(*place) for place in some])
+            left = [each.errno for each in refused.values() if each.errno != ALREADY_GONE]
+            if left:
+                raise _foreign_owner(KernelRefused(left[0], "what was noted"))
+            if refused:
+                noted += [place for at, place in enumerate(some) if at not in refused]
+            else:
+                self._learn([], [])
 
     def delete(self) -> None:
         """Remove both tables."""

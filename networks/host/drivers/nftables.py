@@ -106,6 +106,12 @@ def remove(element: Element) -> Command:
     return Command(_DELSETELEM, 0, _place(element))
 
 
+def forget(family: Family, name: str, key: bytes) -> Command:
+    """Remove what packets put in a set, by its key as the kernel has it."""
+    place = nested(_ELEMENTS, nested(1, nested(_KEY, attribute(_VALUE, key))))
+    return Command(_DELSETELEM, 0, _head(family, name) + place)
+
+
 def set_table(family: Family, flags: int) -> Command:
     """Make a table, or change its flags."""
     payload = _general(family) + text(_TABLE_ATTRIBUTE, TABLE)
@@ -191,9 +197,9 @@ class NftablesSocket:
             for answer in self._dump(_GETSETELEM, payload):
                 yield from _decoded(family, name, answer)
 
-    def counting(self, name: str) -> Iterator[bytes]:
+    def counting(self, name: str, family: Family = "inet") -> Iterator[bytes]:
         """The elements of a counting set of ours as the kernel lists them, message by message."""
-        payload = _general("inet") + text(_TABLE_ATTRIBUTE, TABLE) + text(_SET_ATTRIBUTE, name)
+        payload = _general(family) + text(_TABLE_ATTRIBUTE, TABLE) + text(_SET_ATTRIBUTE, name)
         for answer in self._dump(_GETSETELEM, payload):
             yield dict(attributes(answer, 4)).get(_ELEMENTS, b"")
 

@@ -22,6 +22,7 @@ from networks.host.ops import (
     EnableForwarding,
     EnableForwarding6,
     EndFlows,
+    ForgetRefused,
     LoadSkeleton,
     Op,
     PassBridged,
@@ -110,7 +111,7 @@ def after(state: NetworkState, op: Op) -> NetworkState:  # noqa: C901
             assert not places & {element.place for element in op.add}
             assert op.remove <= state.elements
             return replace(state, elements=kept_elements | op.add)
-        case EndFlows():
+        case EndFlows() | ForgetRefused():
             return state
         case AttachPort():
             return replace(state, loose_ports=state.loose_ports - {op.port})
@@ -308,6 +309,7 @@ def specs(draw: st.DrawFn) -> NetworkSpec:
         egress=draw(st.sampled_from([None, (), *LISTS])),
         peers=draw(st.sampled_from([(), (PeerSpec(bridge="kw2", subnet="10.62.0.0/24"),)])),
         guests_apart=draw(st.booleans()),
+        logs=draw(st.booleans()),
         host_names=draw(host_names()),
         source_address=draw(st.sampled_from([None, PUBLIC, SECOND_PUBLIC])),
         mtu=draw(st.sampled_from([1500, 1400])),

@@ -87,6 +87,7 @@ def listed() -> NetworkSpec:
     """A network with a pool of source addresses, a neighbour, and a list of where it may go."""
     return replace(
         network(),
+        logs=True,
         source_pool=(PUBLIC, SECOND_PUBLIC),
         peers=(PeerSpec(bridge="kw2", subnet="10.62.0.0/24"),),
         egress=(
@@ -116,7 +117,7 @@ def opened() -> NetworkSpec:
 
 def bridged() -> NetworkSpec:
     """On a bridge of the host, closed but for the web and ping."""
-    spec = replace(opened(), mode="bridged", attach="br0", subnet="", gateway="")
+    spec = replace(opened(), mode="bridged", logs=True, attach="br0", subnet="", gateway="")
     limited = replace(spec.reservations[0], max_down=125_000)
     reservations = (limited, *spec.reservations[1:])
     return replace(spec, reservations=tuple(replace(each, address="") for each in reservations))
