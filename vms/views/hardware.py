@@ -66,10 +66,10 @@ def remove(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def _page(request: HttpRequest, uuid: UUID, form: ActionForm) -> HttpResponse:
     context = context_of(request, uuid, "hardware")
     networks = _networks(request, context["vm"])
-    context |= {
-        "disk_form": DiskForm(),
-        "nic_form": NicForm(networks=networks) if networks else None,
-    }
+    context["disk_form"] = DiskForm()
+    context["nic_form"] = NicForm(networks=networks) if networks else None
+    for disk in context["vm"].disks.all():
+        disk.form = DiskForm(auto_id=f"id_{disk.uuid}_%s", initial={"size_gib": disk.size_gib})
     return form_page(request, "vms/hardware.html", form, **context)
 
 
