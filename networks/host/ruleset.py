@@ -112,6 +112,9 @@ _OPEN_PORT6 = "ip6 daddr . meta l4proto . th dport . ip6 saddr @open_ports6"
 _OPEN_PORT = "ip daddr . meta l4proto . th dport . ip saddr @open_ports"
 _DNS_LIMIT = "limit rate over 500/second burst 1000 packets"
 _DNS_RATE = "{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 10s; }"
+# What a server of DHCP sends, or anybody who feigns one: clients look at their own port alone.
+_SERVES_DHCP = ("udp sport 67 counter drop", "udp dport 68 counter drop")
+_SERVES_DHCP6 = ("udp sport 547 counter drop", "udp dport 546 counter drop")
 _TOO_OFTEN = "update @dhcp_rate { iifname limit rate over 10/second burst 20 packets } counter drop"
 # What a neighbour says that it has, or asks whether anybody has before it takes it (RFC 4861,
 # sections 4.3 and 4.4; RFC 4862, section 5.4); nft 1.0.6 has no name for it.
@@ -133,6 +136,8 @@ _REMEMBERED = "{{ type ifname . inet_proto . {} . inet_service . inet_service; s
 _LET_IN = "flags dynamic,timeout; timeout 1h;"
 _ASKED = "flags dynamic,timeout; timeout 1m;"
 _OPENS = "tcp flags & (syn | ack) == syn"
+# Only where there are flags to read: a first fragment may end before them (RFC 1858, 3).
+_OPENS_NOT = "tcp flags & (syn | ack) != syn"
 _TOO_MUCH = "update @ask_rate { iifname limit rate over 200/second burst 1000 packets }"
 _ERRORS = "destination-unreachable, time-exceeded, parameter-problem"
 TOO_MANY = "too_many"
@@ -152,7 +157,7 @@ def _guard(ip: str, version: str, more: tuple[str, ...]) -> tuple[str, ...]:
     return (
         f"meta l4proto tcp {_OPENS} goto new{version}",
         f"meta l4proto tcp {_comes(ip)} @let_in{version} goto new{version}",
-        "meta l4proto tcp accept",
+        f"{_OPENS_NOT} accept",
         f"meta l4proto udp {_comes(ip)} @asked{version} accept",
         *more,
         f"meta l4proto udp goto new{version}",
@@ -339,7 +344,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
     ),
     ("bridge", "forged"): (note("forged"), "counter drop"),
     ("bridge", "guest4"): (
-        "udp sport 67 counter drop",
+        *_SERVES_DHCP,
         "udp dport 67 goto dhcp_own4",
         "accept",
     ),
@@ -348,7 +353,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "icmpv6 type { nd-router-advert, nd-redirect } counter drop",
         f"icmpv6 type nd-neighbor-advert {_FOREIGN_TARGET}",
         f"icmpv6 type nd-router-solicit {_TOO_OFTEN}",
-        "udp sport 547 counter drop",
+        *_SERVES_DHCP6,
         "accept",
     ),
     ("bridge", "guest_new6"): (
@@ -381,7 +386,8 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "counter drop",
     ),
     ("bridge", "abroad4"): (
-        "udp sport 67 counter drop",
+        *_SERVES_DHCP,
+        "icmp type { redirect, router-advertisement } counter drop",
         "ip saddr 0.0.0.0 udp dport 67 goto dhcp_new4",
         "udp dport 67 goto dhcp_own4",
         "meta l4proto udp iifname @guarded goto asking4",
@@ -391,7 +397,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "ip6 saddr fe80::/10 exthdr frag exists counter drop",
         "icmpv6 type { nd-router-advert, nd-redirect } counter drop",
         f"icmpv6 type nd-router-solicit {_TOO_OFTEN}",
-        "udp sport 547 counter drop",
+        *_SERVES_DHCP6,
         "meta l4proto udp iifname @guarded goto asking6",
         "accept",
     ),

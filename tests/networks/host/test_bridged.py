@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from dataclasses import replace
 
 import pytest
@@ -141,6 +142,7 @@ def test_a_guest_cannot_use_another_mac_serve_dhcp_or_tag_its_frames(site: Site)
         server.bind((FIRST, 67))
         site.internet.udp_server(68)
         assert ask(server, OUTSIDE, 68, BRIEF) == "", "it answers nobody's DHCP"
+    assert guest.ask_udp(OUTSIDE, 68, BRIEF) == "", "from no other port either"
 
     own = guest.ip("link show eth0")[0]["address"]
     header = bytes.fromhex("ff" * 6 + own.replace(":", ""))
@@ -155,6 +157,24 @@ def test_a_guest_cannot_use_another_mac_serve_dhcp_or_tag_its_frames(site: Site)
     assert guest.ask_tcp(OUTSIDE, 90, BRIEF) == ""
     _set_mac(guest, own)
     assert guest.ask_tcp(OUTSIDE, 90) == FIRST
+
+
+def test_what_opens_a_connection_in_fragments_is_not_let_in(site: Site) -> None:
+    """The first fragment ends before the flags of TCP, the second has them (RFC 1858, 3)."""
+    guest = site.guests[0]
+    site.host.sysctl("bridge/bridge-nf-call-iptables", "0")  # which would put them together
+    mac = guest.ip("link show eth0")[0]["address"]
+    frame = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("5200000000aa")
+    begun = frame + b"\x08\x00" + first_fragment(OUTSIDE, FIRST, b"\x30\x39\x00\x50tiny")
+    last = frame + b"\x08\x06" + arp("52:00:00:00:00:aa", OUTSIDE)
+    for guarded in (True, False):
+        site.lab.apply(replace(site.opened(*rules("tcp", 81)), guarded=guarded))
+        with site.internet.packets("eth0") as sent, guest.packets("eth0") as seen:
+            sent.send(begun)
+            sent.send(last)
+            frames = iter(lambda: seen.recv(2000), None)
+            first = next(each for each in frames if b"tiny" in each or last[12:] in each)
+            assert (b"tiny" in first) is not guarded
 
 
 def test_speeds_and_apartness_hold_on_a_foreign_bridge_too(site: Site) -> None:
@@ -221,6 +241,16 @@ def test_other_networks_stand_beside_it(site: Site) -> None:
     site.host.ip("link set far0 master br0")
     far.ip("address add 198.51.100.60/24 dev eth0")
     assert far.ask_tcp(OUTSIDE, 90) == "198.51.100.60", "nor are those of others"
+
+
+def first_fragment(source: str, target: str, content: bytes) -> bytes:
+    """An IPv4 packet of TCP that another one completes (RFC 791, 3.1)."""
+    size = struct.pack("!H", 20 + len(content))
+    ends = socket.inet_aton(source) + socket.inet_aton(target)
+    header = b"\x45\x00" + size + b"\x00\x07\x20\x00\x40\x06\x00\x00" + ends
+    total = sum(struct.unpack("!10H", header))
+    checksum = struct.pack("!H", ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF)
+    return header[:10] + checksum + header[12:] + content
 
 
 def arp(mac: str, address: str) -> bytes:

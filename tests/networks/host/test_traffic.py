@@ -120,6 +120,12 @@ def test_guests_of_one_network_reach_each_other(world: World) -> None:
     assert world.b.ask_udp(world.a_address, 7) == world.b_address
 
 
+def test_a_guest_cannot_feign_to_serve_dhcp(world: World) -> None:
+    """Clients take what comes to their port, whatever port it is from."""
+    world.b.udp_server(68)
+    assert world.a.ask_udp(world.b_address, 68, BRIEF) == ""
+
+
 def test_networks_do_not_reach_each_other(world: World) -> None:
     assert world.a.ask_tcp(world.c_address, 80, BRIEF) == ""
     assert world.c.ask_tcp(world.a_address, 80, BRIEF) == ""
