@@ -8,8 +8,8 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from kvmweb.core.access import get_for
-from kvmweb.core.errors import Conflict
+from kvmweb.core.access import get_for, is_operator
+from kvmweb.core.errors import Conflict, Invalid
 from kvmweb.core.text import parse_label
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
@@ -25,10 +25,24 @@ def add_reservation(
     """Fix a MAC and an address in a network. What is not given is picked."""
     with transaction.atomic():
         where = locked(actor, named(actor, Network, network, "network").uuid, field="network")
+        _refuse_foreign_mac(actor, where, mac)
         reservation = reserve(where, name=name, address=address, mac=mac)
         job = request(actor, where, f"Reserve {reservation.place} for {reservation.name}")
         audit(actor, "reservation.create", reservation, project=where.project, job=job.uuid)
     return reservation
+
+
+def _refuse_foreign_mac(actor: Actor, network: Network, mac: str) -> None:
+    """On the host's own wire are MACs of others that we do not know, the router's among them:
+    whoever had one of those would get their frames."""
+    if mac and network.is_bridged and not is_operator(actor.user):
+        raise Invalid(
+            "On a bridged network MACs are picked: one that is chosen could be that of somebody"
+            " else out there.",
+            field="mac",
+            code="mac_not_free_to_choose",
+            remedy="Leave it empty, or ask an operator to reserve it for you.",
+        )
 
 
 def reserve(network: Network, *, name: str, address: str = "", mac: str = "") -> Reservation:

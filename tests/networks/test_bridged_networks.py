@@ -115,9 +115,12 @@ def test_a_bridged_network_is_its_attachment_alone(
     withdraw_attachment(Actor(olga), bridge.uuid)
 
 
-def test_reservations_are_a_mac_and_a_name(actor: Actor, bridged: Network) -> None:
+def test_reservations_are_a_mac_and_a_name(actor: Actor, olga: User, bridged: Network) -> None:
+    wanted: dict[str, Any] = {"network": bridged.uuid, "name": "two", "mac": "52:54:00:aa:bb:cc"}
     first = add_reservation(actor, network=bridged.uuid, name="one")
-    second = add_reservation(actor, network=bridged.uuid, name="two", mac="52:54:00:aa:bb:cc")
+    with refused(Invalid, "mac", code="mac_not_free_to_choose"):
+        add_reservation(actor, **wanted)
+    second = add_reservation(Actor(olga), **wanted)
     assert (first.address, second.address) == (None, None)
     assert str(second) == "two 52:54:00:aa:bb:cc"
     with refused(Conflict, "address", code="network_bridged"):
