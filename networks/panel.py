@@ -65,16 +65,34 @@ KIND = SubjectKind(
 
 def answering_to_its_names(application: App) -> App:
     """Let requests for a name that an operator gave the panel pass Django's check of names, at once
-    and without a restart: whoever asks for another one is refused as ever."""
+    and without a restart, for as long as it has it: whoever asks for another one is refused as
+    ever. A name that was given up may be somebody else's the next day."""
+    added: set[str] = set()
 
     async def answered(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        name = _asked(scope)
-        if name and not validate_host(name, settings.ALLOWED_HOSTS) and await _is_ours(name):
-            settings.ALLOWED_HOSTS.append(name)
-            log.info("panel_answers_to name=%s", name)
+        name, allowed = _asked(scope), settings.ALLOWED_HOSTS
+        if name and (name in added or not validate_host(name, allowed)):
+            if await _is_ours(name):
+                added.add(name)
+                _allow(name)
+            elif name in added:
+                added.discard(name)
+                _refuse(name)
         await application(scope, receive, send)
 
     return answered
+
+
+def _allow(name: str) -> None:
+    if name not in settings.ALLOWED_HOSTS:
+        settings.ALLOWED_HOSTS.append(name)
+        log.info("panel_answers_to name=%s", name)
+
+
+def _refuse(name: str) -> None:
+    if name in settings.ALLOWED_HOSTS:
+        settings.ALLOWED_HOSTS.remove(name)
+        log.info("panel_no_longer_answers_to name=%s", name)
 
 
 def _asked(scope: dict[str, Any]) -> str:
@@ -90,4 +108,4 @@ def _is_given(name: str) -> bool:
     try:
         return PanelName.objects.filter(present=True, name=name).exists()
     except DatabaseError:
-        return False
+        return name in settings.ALLOWED_HOSTS

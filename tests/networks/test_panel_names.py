@@ -177,8 +177,10 @@ def test_the_panel_answers_to_its_names_and_to_no_others(
 ) -> None:
     settings.ALLOWED_HOSTS = ["127.0.0.1"]
     assert (asked("127.0.0.1"), asked(NAME), asked("evil.example.net")) == (200, 400, 400)
-    panel_name(olga)
+    panel = panel_name(olga)
     assert (asked(NAME), asked(f"x{NAME}"), asked("127.0.0.1")) == (200, 400, 200)
+    delete_panel_name(Actor(olga), panel.uuid)
+    assert (asked(NAME), asked("127.0.0.1")) == (400, 200), "it may be somebody else's now"
 
 
 def test_cookies_that_came_by_tls_leave_by_tls_alone() -> None:
