@@ -97,7 +97,7 @@ def _files(
     match op:
         case FetchImage(image=image):
             yield f"file: {layout.image(image.sha256)}"
-            yield f"from: {image.source}"
+            yield f"image: {image.name}"  # where it is from is a ticket, or an operator's path
         case CreateDisk(disk=disk):
             yield f"file: {layout.disk(disk.id)}"
             if disk.image:

@@ -26,7 +26,7 @@ def test_a_new_vm_is_its_files_its_definition_and_its_process() -> None:
     port = f"guest port: {NIC.tap} of bridge {NIC.bridge}, MAC {NIC.mac}"
     image, disk = LAYOUT.image(IMAGE.sha256), LAYOUT.disk("d1")
     assert told(vm(), NOTHING) == {
-        "FetchImage": (f"file: {image}", f"from: {IMAGE.source}"),
+        "FetchImage": (f"file: {image}", f"image: {IMAGE.name}"),
         "CreateDisk": (f"file: {disk}", f"over: {image}"),
         "WriteSeed": (f"file: {LAYOUT.seed}", "contains: meta-data, user-data, vendor-data"),
         "DefineDomain": ("definition: 1 vCPU, 128 MiB", port),
