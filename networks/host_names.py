@@ -5,11 +5,14 @@ Ports 80 and 443 of an address belong either to forwards or to all host names th
 
 from __future__ import annotations
 
+from django.conf import settings
+from django.utils.http import is_same_domain
+
 from kvmweb.core.errors import Conflict, Invalid
 from kvmweb.hosts.facts import listening_ports
 from kvmweb.hosts.models import PublicAddress
 from networks.host.proxy import PORTS, is_name
-from networks.models import Forward, Network, PortClaim
+from networks.models import Forward, Network, PanelName, PortClaim
 
 
 def parse_name(text: str) -> str:
@@ -43,6 +46,7 @@ def refuse_taken(public: PublicAddress, name: str, network: Network | None) -> N
     """
     held = public.host_names.filter(name=name).exists()
     held = held or public.panel_names.filter(name=name).exists()
+    held = held or (network is not None and is_panels(name))
     others = public.host_names.all()
     if network is not None:
         others = others.exclude(network__project=network.project_id)
@@ -59,6 +63,21 @@ def refuse_taken(public: PublicAddress, name: str, network: Network | None) -> N
         raise Conflict(
             f"The name {name} is taken on {public}.", field="name", code="host_name_taken"
         )
+
+
+def is_panels(name: str) -> bool:
+    """Whether the panel answers to this name, or to one that this wildcard covers. Whoever had it
+    would be sent the cookies of the panel's users, which know no ports, and could have a
+    certificate made for it."""
+    own = [each.lower() for each in settings.KVMWEB_OWN_NAMES]
+    own += PanelName.objects.filter(present=True).values_list("name", flat=True)
+    parent = name.removeprefix("*.")
+    if parent == name:
+        return any(is_same_domain(name, each) for each in own)
+    whole = (each for each in own if each.startswith("."))
+    return any(each.partition(".")[2] == parent for each in own) or any(
+        is_same_domain(parent, each) for each in whole
+    )
 
 
 def refuse_no_ports(public: PublicAddress) -> None:

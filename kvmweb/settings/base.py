@@ -16,6 +16,8 @@ STATE_DIR = Path(env.text("STATE", "/var/lib/kvmweb"))
 
 DEBUG = env.flag("DEBUG")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+# No tenant takes these; to those above, names that the panel has for a while are added.
+KVMWEB_OWN_NAMES = [*ALLOWED_HOSTS]
 CSRF_TRUSTED_ORIGINS = env.words("TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [

@@ -147,6 +147,19 @@ def test_another_project_gets_neither_the_name_nor_what_it_covers(
     add_host_name(actor, reservation=reservation.uuid, name="a.shop.example.org")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["panel.example.com", "*.example.com", "www.example.net", "*.example.net", "*.a.example.net"],
+)
+def test_names_of_the_panel_are_nobodys(
+    actor: Actor, reservation: Reservation, settings: Any, name: str
+) -> None:
+    settings.KVMWEB_OWN_NAMES = ["Panel.example.com", ".example.net", "127.0.0.1", "*"]
+    with refused(Conflict, field="name", code="host_name_taken"):
+        add_host_name(actor, reservation=reservation.uuid, name=name)
+    add_host_name(actor, reservation=reservation.uuid, name="shop.example.com")
+
+
 def test_a_name_is_free_on_another_public_address(
     actor: Actor, mallory: User, host: Host, reservation: Reservation, hers: Reservation
 ) -> None:
