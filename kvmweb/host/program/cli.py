@@ -23,6 +23,7 @@ COMMANDS = {
     "reset": "remove everything kvmweb made on this host",
 }
 UNUSABLE, BUSY = 2, 3
+_ASKED = ("what", "source", "to", "into")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging(options.command)
     try:
         config = load(options.config)
-        more = {"what": options.what, "source": options.source} if "what" in options else {}
+        more = {each: getattr(options, each) for each in _ASKED if each in options}
         return int(import_module(f"kvmweb.host.program.{options.command}").run(config, **more))
     except Taken as taken:
         return _say(f"Another process of this host holds {taken}. End it first.", BUSY)
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         command.add_argument("--config", type=Path, metavar="FILE", help="TOML or JSON")
         if name == "explain":
-            help_text = "198.51.100.11:80/tcp, a guest, or a network"
+            help_text = "198.51.100.11:80/tcp, a host name, a guest (also by its MAC), or a network"
             command.add_argument("what", metavar="WHAT", help=help_text)
             command.add_argument("--from", dest="source", default="", metavar="ADDRESS")
             command.add_argument("--to", default="", metavar="ADDRESS:PORT/PROTOCOL|NETWORK")

@@ -444,6 +444,7 @@ def test_the_command_line_says_it_without_the_panel(world: World) -> None:
     assert said.splitlines()[-3].startswith("✗ Answers find their way back")
     assert said.splitlines()[-1].startswith("    remedy: ")
     assert "The default route leads through up0" in say("guest12")
+    assert "✗ The guest is reachable as a whole" in say("guest12", "--in", "80/tcp")
     assert say("198.51.100.99:1") == ""
 
 
