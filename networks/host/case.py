@@ -52,6 +52,8 @@ def _of_guest(looker: Looker, spec: NetworkSpec, case: Case) -> tuple[Step, ...]
     guest = _reservation(spec, case.reservation)
     if guest is None:
         return untold("the address")
+    if spec.mode == "bridged":
+        return looker.bridged(spec, guest, case)
     six = case.version == 6 or version_of(case.destination, case.source) == 6
     if six and (spec.ipv6 == "off" or not guest.address6):
         return no_ipv6()
@@ -98,7 +100,8 @@ def guest_of(
     """A guest by one of its addresses or its name, and its network."""
     for spec in specs:
         for reservation in spec.reservations:
-            if guest in {reservation.address, reservation.address6, reservation.hostname} - {""}:
+            named = {reservation.address, reservation.address6, reservation.hostname}
+            if guest in named - {""} or guest.lower() == reservation.mac:
                 return spec, reservation
     return None
 

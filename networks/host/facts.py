@@ -24,6 +24,7 @@ from networks.host.drivers.links import Links
 from networks.host.drivers.routers import Routers, dhcp_of, namespace_of
 from networks.host.drivers.sysctls import Sysctls
 from networks.host.elements import DOORS
+from networks.host.explain.bridged import explain_bridged
 from networks.host.explain.forward import explain_forward
 from networks.host.explain.host_name import ProxyFacts, explain_host_name
 from networks.host.explain.inbound import explain_inbound
@@ -37,6 +38,7 @@ from networks.host.explain.seen import (
     Link,
     Outbound,
     Port,
+    Wire,
 )
 from networks.host.explain.steps import Case, Step
 from networks.host.explain.ways import Version, seen_by, version_of
@@ -48,6 +50,7 @@ VmState = Callable[[str], str | None]
 """The power state of the VM on a guest port: empty when unknown, None when there is no such VM."""
 
 _WEB = 443
+_TAP = "tun"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +137,54 @@ class Looker:
         own = ForwardFacts(near=near, far=far)
         facts = self._host(spec, new), own, self._guest(spec, reservation, version)
         return explain_inbound(seen, guest, asked, facts)
+
+    def bridged(
+        self, spec: NetworkSpec, reservation: ReservationSpec, case: Case
+    ) -> tuple[Step, ...]:
+        """Why this guest of a bridged network is (not) reachable, or does (not) reach others."""
+        version = version_of(case.source, case.destination, _any(case.version))
+        new = _packet(
+            version,
+            iif=spec.attach,
+            oif=spec.attach,
+            source=case.source or None,
+            destination=case.destination or None,
+            protocol=case.protocol,
+            dport=case.port or _WEB,
+        )
+        wire = looking.interface(spec.attach)
+        port = looking.interface(reservation.port)
+        state = self.vm_state(reservation.port) if reservation.port else None
+        guest = GuestFacts(
+            is_vm=state is not None,
+            vm=state or "",
+            port=self._link(reservation.port, version),
+            on_bridge=bool(port and wire and port.master == wire.index),
+            missing=lookups.missing(lookups.of_guest(spec, reservation, version)),
+        )
+        asked = Asked(address=case.source, protocol=case.protocol, port=case.port)
+        facts = self._host(spec, new), self._wire(spec.attach, version), guest
+        return explain_bridged(
+            spec, reservation, asked, facts, version if case.way == "in" else None
+        )
+
+    def _wire(self, name: str, version: Version) -> Wire:
+        seen = looking.interface(name)
+        if seen is None:
+            return Wire()
+        leading = (
+            each.name
+            for each in looking.ports(seen)
+            if preflight.is_foreign(each.name) and each.kind != _TAP
+        )
+        links = (self._link(each, version) for each in leading)
+        return Wire(
+            link=self._link(name, version),
+            kind=seen.kind,
+            ports=tuple(link for link in links if link is not None),
+            addressed=any(each.interface == name for each in _addresses(version)),
+            filtered=Sysctls(self.paths.run / "forwarding.json").filters_bridged(),
+        )
 
     def peers(self, own: NetworkSpec, other: NetworkSpec) -> tuple[Step, ...]:
         """Why guests of one network do (not) reach those of the other."""

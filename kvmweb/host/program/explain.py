@@ -1,10 +1,10 @@
 """`python -m kvmweb.host explain WHAT [--from ADDRESS] [--to PLACE] [--in PORT]`: why something is
 (not) reachable.
 
-WHAT is a public endpoint (`198.51.100.11:20022/tcp`), a host name, the address or name of a guest
-(its way out, or with `--in 443/tcp` that to a guest which is reachable as a whole), or the name of
-a network, whose way to the network `--to` is told. Asks nobody and changes nothing: the panel may
-be away.
+WHAT is a public endpoint (`198.51.100.11:20022/tcp`), a host name, the address, MAC or name of a
+guest (its way out, or with `--in 443/tcp` that to a guest which is reachable as a whole), or the
+name of a network, whose way to the network `--to` is told. Asks nobody and changes nothing: the
+panel may be away.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _guest_case(specs: list[NetworkSpec], what: str, to: str) -> Case | None:
         destination=address,
         port=port,
         protocol=protocol,
-        version=6 if ":" in what else 4,
+        version=6 if what == found[1].address6 else 4,
     )
 
 

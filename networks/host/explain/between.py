@@ -16,6 +16,11 @@ def routing(spec: NetworkSpec, host: HostFacts) -> Iterator[Step]:
     if spec.transit:
         yield _router(host)
     yield _forwarding(host)
+    yield from chains(host)
+
+
+def chains(host: HostFacts) -> Iterator[Step]:
+    """What other firewalls do with it."""
     for foreign in host.chains:
         yield _chain(foreign)
     for what in host.unread:

@@ -14,8 +14,8 @@ def guest_steps(
     spec: NetworkSpec, reservation: ReservationSpec, guest: GuestFacts
 ) -> Iterator[Step]:
     """In the order in which a guest comes up."""
-    yield _vm(reservation, guest)
-    yield _port(spec, reservation, guest)
+    yield vm_runs(reservation, guest)
+    yield plugged_in(spec, reservation, guest)
     yield _tied(reservation, guest)
     if ":" in reservation.address:
         yield _slaac(spec, reservation, guest)
@@ -24,10 +24,12 @@ def guest_steps(
     yield _neighbour(reservation, guest)
 
 
-def _vm(reservation: ReservationSpec, guest: GuestFacts) -> Step:
+def vm_runs(reservation: ReservationSpec, guest: GuestFacts) -> Step:
+    """Whether the VM behind the address, or behind the MAC where that is all, is on."""
     title = "The VM runs"
     if not guest.is_vm:
-        found = f"No VM of kvmweb uses {reservation.address}; whatever does is not looked at."
+        place = reservation.address or reservation.mac
+        found = f"No VM of kvmweb uses {place}; whatever does is not looked at."
         return ok("vm", title, found)
     if not guest.vm:
         return unknown("vm", title, "libvirt does not say whether the VM runs.")
@@ -43,7 +45,8 @@ def _vm(reservation: ReservationSpec, guest: GuestFacts) -> Step:
     )
 
 
-def _port(spec: NetworkSpec, reservation: ReservationSpec, guest: GuestFacts) -> Step:
+def plugged_in(spec: NetworkSpec, reservation: ReservationSpec, guest: GuestFacts) -> Step:
+    """Whether the guest's port is on the bridge, and its link on."""
     title, name = "The guest is plugged in", reservation.port
     mend: Literal["", "repair"] = "repair"
     if not name:

@@ -69,6 +69,19 @@ class HostFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wire:
+    """What was seen of the interface that a bridged network is on. `ports` are those of a bridge
+    that are no guests'. `addressed` says that the host has an address there, `filtered` that frames
+    which are bridged pass the IP firewall."""
+
+    link: Link | None = None
+    kind: str = ""
+    ports: tuple[Link, ...] = ()
+    addressed: bool = False
+    filtered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardFacts:
     """What was seen of one forward. `near` is what a probe from the gateway met, `far` one from an
     address outside of the network; None where it was not tried."""
