@@ -32,6 +32,7 @@ class PanelNameShown(Shown):
     certificate = CertificateShown()
     state = StateField()
     problem = serializers.CharField(help_text="Why the host could not serve it; usually empty.")
+    job = serializers.UUIDField(source="job.uuid", allow_null=True, help_text="The newest job.")
 
 
 class PanelChange(Body):

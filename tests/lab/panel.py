@@ -146,6 +146,10 @@ class Panel:
         wait_until(client.sees_all_hosts, seconds=60, what="all hosts")
         return client
 
+    def serve_on(self, host: LabHost) -> None:
+        """Web on a host's own loopback interface too, as where panel and host are one machine."""
+        self._spawn("web-there", "kvmweb.server.web", "127.0.0.1", str(self.port), inside=host)
+
     def enrol(self, host: LabHost) -> list[str]:
         """Make a host of the lab known; the arguments that its programs are started with."""
         file = host.folder / "panel.toml"
@@ -161,10 +165,15 @@ class Panel:
             f"== {path.name}\n{path.read_text()[-4000:]}" for path in self.folder.glob("*.log")
         )
 
-    def _spawn(self, name: str, *module: str) -> None:
+    def _spawn(self, name: str, *module: str, inside: LabHost | None = None) -> None:
+        place = ["ip", "netns", "exec", inside.namespace.name] if inside else []
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", *module], env=self._env, cwd=ROOT, stdout=log, stderr=log
+                [*place, sys.executable, "-m", *module],
+                env=self._env,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
             )
 
     def _answers(self) -> bool:

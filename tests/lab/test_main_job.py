@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from tests.certificates import certificate
 from tests.lab.broker import wait_until
 from tests.lab.lab import INTERNET, Lab
 from tests.lab.panel import PASSWORD, Client, Panel, panel_of
+from tests.lab.visitor import Visitor
 
+NAME = "panel.example.net"
 CHROMIUM = [
     "--headless",
     "--no-sandbox",
@@ -244,3 +248,41 @@ def test_a_host_is_asked_and_answers_at_once(lab: Lab, olga: Client) -> None:
     olga.succeed(olga.post(f"vms/{vm['id']}/force-off/")["job"])
     off = olga.get(f"forwards/{forward['id']}/explain/")
     assert off["broken"] == "vm", off
+
+
+def test_people_work_at_the_panel_by_its_name(lab: Lab, panel: Panel, olga: Client) -> None:
+    """By HAProxy of a host, with TLS, from signing in to a job's steps."""
+    panel.serve_on(lab.h1)
+    made = certificate(NAME)
+    host = next(each for each in olga.get("hosts/")["results"] if each["name"] == "h1")
+    name = olga.do(
+        "panel-names/",
+        {
+            "public_address": host["public_addresses"][0]["id"],
+            "name": NAME,
+            "certificate": made.certificate,
+            "private_key": made.private_key,
+        },
+    )
+    visitor = Visitor(lab, NAME, made.certificate)
+    wait_until(lambda: " 200" in visitor.ask("/healthz"), seconds=60, what=visitor.home)
+
+    assert f"location: {visitor.home}/login/?next=/" in visitor.ask("/login/?next=/", scheme="http")
+    assert " 302" in visitor.sign_in("olga").splitlines()[0]
+    assert visitor.cookies.keys() == {"csrftoken", "sessionid"}
+    body = ["--header", "Content-Type: application/json", "--data", '{"name": "by-name"}']
+    refused = visitor.ask("/api/v1/networks/", *body)
+    assert " 403" in refused.splitlines()[0], refused
+    answer = visitor.ask("/api/v1/networks/", *body, "--header", f"X-CSRFToken: {visitor.token}")
+    network = json.loads(answer.rpartition("\n\n")[2])
+    told = next(
+        each
+        for each in visitor.listen(f"/ws/jobs/{network['job']}/?after=0")
+        if "succeeded" in json.dumps(each)
+    )
+    assert told, "the job ended without a word"
+    assert INTERNET in visitor.ask("/admin/projects/auditevent/?q=by-name")
+
+    olga.succeed(olga.delete(f"panel-names/{name['id']}/")["job"])
+    assert " 200" not in visitor.ask("/healthz")
+    assert olga.get(f"networks/{network['id']}/")["state"] == "active"
