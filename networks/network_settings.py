@@ -26,6 +26,7 @@ class Settings:
     sources: frozenset[str]
     guests_apart: bool
     guarded: bool = True
+    logs_refused: bool = False
     rules: tuple[Rule, ...] | None
 
 

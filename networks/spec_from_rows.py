@@ -40,6 +40,7 @@ def build_spec(network: Network) -> dict[str, Any]:
         generation=network.generation,
         present=network.present,
         repairs=network.host.repairs,
+        logs=network.logs_refused,
         name=network.name,
         mode=network.mode,  # type: ignore[arg-type]
         bridge=network.bridge,

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from vms.views import files, flows, hardware, images, new, vms
+from vms.views import files, flows, hardware, images, new, refused, vms
 
 urlpatterns = [
     path("vms/", vms.vms, name="vms"),
@@ -15,6 +15,8 @@ urlpatterns = [
     path("vms/<uuid:uuid>/flows/", flows.flows, name="vm-flows"),
     path("vms/<uuid:uuid>/flows/now/", flows.now, name="vm-flows-now"),
     path("vms/<uuid:uuid>/flows/end/", flows.end, name="vm-flows-end"),
+    path("vms/<uuid:uuid>/refused/", refused.refused, name="vm-refused"),
+    path("vms/<uuid:uuid>/refused/now/", refused.now, name="vm-refused-now"),
     path("vms/<uuid:uuid>/check/", vms.check, name="vm-check"),
     path("vms/<uuid:uuid>/repair/", vms.repair, name="vm-repair"),
     path("vms/<uuid:uuid>/hardware/", hardware.hardware, name="vm-hardware"),

@@ -37,6 +37,7 @@ def change_network(
     source_addresses: Sequence[str] | None = None,
     guests_apart: bool | None = None,
     guarded: bool | None = None,
+    logs_refused: bool | None = None,
     egress: str | None = None,
     egress_rules: Sequence[Rule | Mapping[str, str]] | None = None,
     confirm: bool = False,
@@ -58,6 +59,7 @@ def change_network(
             sources=parse_sources(network.host, kind, before, source_addresses),
             guests_apart=before.guests_apart if guests_apart is None else guests_apart,
             guarded=before.guarded if guarded is None else guarded,
+            logs_refused=before.logs_refused if logs_refused is None else logs_refused,
             rules=_rules(before, egress, egress_rules),
         )
         if after == before:
@@ -85,6 +87,7 @@ def settings_of(network: Network) -> Settings:
         sources=frozenset(network.sources),
         guests_apart=network.guests_apart,
         guarded=network.guarded,
+        logs_refused=network.logs_refused,
         rules=rules if network.egress == Network.Egress.LISTED else None,
     )
 
@@ -96,6 +99,7 @@ def apply_settings(network: Network, settings: Settings) -> None:
     network.name, network.mode, network.mtu = settings.name, settings.mode, settings.mtu
     network.guests_apart = settings.guests_apart
     network.guarded = settings.guarded
+    network.logs_refused = settings.logs_refused
     network.source_address = chosen[0] if chosen else None
     listed = settings.rules is not None
     network.egress = Network.Egress.LISTED if listed else Network.Egress.ALLOWED
@@ -195,6 +199,8 @@ def refuse_for_bridged(network: Network, before: Settings, after: Settings) -> N
         bridged.refuse_unfiltered(network, "guarded")
     if after.guests_apart and not before.guests_apart:
         bridged.refuse_unfiltered(network, "guests_apart")
+    if after.logs_refused and not before.logs_refused:
+        bridged.refuse_unfiltered(network, "logs_refused")
 
 
 def _refuse(network: Network, before: Settings, after: Settings) -> None:
@@ -268,7 +274,7 @@ def _title(before: Settings, after: Settings) -> str:
 
 def _differences(before: Settings, after: Settings) -> dict[str, Any]:
     """Every setting that differs, as it was and as it is, in plain values for the audit."""
-    names = ("name", "mode", "mtu", "sources", "guests_apart", "guarded", "rules")
+    names = ("name", "mode", "mtu", "sources", "guests_apart", "guarded", "logs_refused", "rules")
     return {
         name: [_plain(getattr(before, name)), _plain(getattr(after, name))]
         for name in names

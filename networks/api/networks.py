@@ -23,6 +23,7 @@ from networks.api.firewall import AppliedRuleSets
 from networks.api.flows import ended, ends_flows, listing, lists_flows
 from networks.api.ipv6 import Ipv6Body, Ipv6Shown
 from networks.api.leases import LeaseRoutes
+from networks.api.refused import lists_refused, refused_listing
 from networks.api.services import ServiceRoutes
 from networks.api.usage import NetworkUsageShown
 from networks.flows import of_network
@@ -74,6 +75,9 @@ class NetworkShown(Ipv6Shown):
     )
     mtu = serializers.IntegerField()
     guests_apart = serializers.BooleanField(help_text="Guests do not reach each other inside.")
+    logs_refused = serializers.BooleanField(
+        help_text="Whether what the firewall refuses is noted, to be read at `refused/`."
+    )
     egress = serializers.ChoiceField(Network.Egress.choices)
     egress_rules = EgressRuleShown(many=True, help_text="Where guests may go, if that is listed.")
     state = StateField()
@@ -143,6 +147,7 @@ class NetworkChange(Body):
         help_text="None is the host's own address; several are a pool.",
     )
     guests_apart = serializers.BooleanField()
+    logs_refused = serializers.BooleanField(help_text="Note what the firewall refuses.")
     guarded = serializers.BooleanField(help_text="Of a bridged network.")
     egress = serializers.ChoiceField(Network.Egress.choices)
     egress_rules = EgressRuleBody(many=True, help_text="All of them; sending them lists.")
@@ -224,6 +229,12 @@ class Networks(ServiceRoutes, LeaseRoutes):
     def flows(self, request: Request, uuid: UUID) -> Response:
         """The connections of a network's guests, as they are now."""
         return listing(request, of_network(self.displayed(uuid)))
+
+    @lists_refused
+    @action(detail=True)
+    def refused(self, request: Request, uuid: UUID) -> Response:
+        """What the firewall refused to and from a network's guests in the last ten minutes."""
+        return refused_listing(request, of_network(self.displayed(uuid)))
 
     @ends_flows
     @flows.mapping.delete

@@ -120,6 +120,11 @@ class SettingsForm(ActionForm):
         help_text="To all on their bridge, their neighbours too. Connections that began from"
         " outside while they were open go on.",
     )
+    logs_refused = forms.BooleanField(
+        label="Note what the firewall refuses",
+        required=False,
+        help_text="For ten minutes, to be seen under “Refused”. Switching it off forgets it.",
+    )
     mtu = forms.IntegerField(
         label="MTU",
         min_value=SMALLEST_MTU,
@@ -145,6 +150,7 @@ class SettingsForm(ActionForm):
             "egress_rules": "\n".join(str(rule) for rule in settings.rules or ()),
             "guests_apart": settings.guests_apart,
             "guarded": settings.guarded,
+            "logs_refused": settings.logs_refused,
             "mtu": settings.mtu,
         }
         super().__init__(data, initial=initial)
@@ -153,6 +159,12 @@ class SettingsForm(ActionForm):
         for name in self.fields.keys() - fields:
             del self.fields[name]
         self.is_asking = False
+
+    def add_place(self, line: str) -> None:
+        """Show one more place in the list, which is only saved with the form."""
+        lines = self.initial["egress_rules"].splitlines()
+        if line and line not in lines:
+            self.initial["egress_rules"] = "\n".join([*lines, line])
 
     def clean_egress_rules(self) -> tuple[Rule, ...]:
         try:
@@ -174,7 +186,7 @@ class SettingsForm(ActionForm):
 
 
 _BRIDGED = frozenset({"name", "confirm"})
-_ON_A_BRIDGE = _BRIDGED | {"guarded", "guests_apart"}
+_ON_A_BRIDGE = _BRIDGED | {"guarded", "guests_apart", "logs_refused"}
 
 
 def settings_fields(network: Network) -> frozenset[str]:

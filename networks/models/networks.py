@@ -100,6 +100,10 @@ class Network(WithIpv6, Services, Subject):
     guests_apart = models.BooleanField(
         default=False, help_text="Guests do not reach each other inside the network."
     )
+    logs_refused = models.BooleanField(
+        default=False,
+        help_text="Its host notes what the firewall refuses to and from its guests.",
+    )
 
     objects = NetworkQuerySet.as_manager()
 

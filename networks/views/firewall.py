@@ -58,7 +58,9 @@ def rule_set_new(request: HttpRequest) -> HttpResponse:
 def rule_set(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The rules; posting adds one."""
     found = _found(request, RuleSet, uuid)
-    form = RuleForm(request.POST or None, sets=found.project.address_sets.all())
+    asked = {name: request.GET.get(name, "") for name in ("protocol", "ports", "sources")}
+    sets = found.project.address_sets.all()
+    form = RuleForm(request.POST or None, sets=sets, initial={k: v for k, v in asked.items() if v})
     if request.method == "POST" and form.done(lambda _: _add_rule(request, found, form)):
         return redirect("rule-set", uuid)
     context = {

@@ -121,7 +121,7 @@ def forward(request: HttpRequest, uuid: UUID) -> HttpResponse:
     writable = may_write(request, found.network.project_id)
     form = ForwardChangeForm(
         request.POST or None,
-        initial=_as_it_is(found),
+        initial=_as_it_is(found) | _allowing(found, request.GET.get("allow", "")),
         targets=_siblings(found),
         whole=found.is_whole,
     )
@@ -151,6 +151,16 @@ def _as_it_is(found: Forward) -> dict[str, Any]:
         "max_rate": found.max_rate,
         "max_burst": found.max_burst,
     }
+
+
+def _allowing(found: Forward, source: str) -> dict[str, Any]:
+    """The sources with one more, which is only saved with the form."""
+    sources = [single(each) for each in found.sources]
+    try:
+        wanted = str(ip_address(source))
+    except ValueError:
+        return {}
+    return {"sources": "\n".join(dict.fromkeys([*sources, wanted]))} if sources else {}
 
 
 def _siblings(found: Forward) -> list[Reservation]:

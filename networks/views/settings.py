@@ -16,6 +16,8 @@ from networks.forms.networks import SettingsForm, settings_fields
 from networks.models import Network
 from networks.ports import addresses_of
 
+_LONGEST = 100
+
 
 @require_http_methods(["GET", "POST"])
 def settings(request: HttpRequest, uuid: UUID) -> HttpResponse:
@@ -26,6 +28,7 @@ def settings(request: HttpRequest, uuid: UUID) -> HttpResponse:
         fields=settings_fields(found),
         addresses=[each for each in addresses_of([found.host_id]) if not each.is_ipv6],
     )
+    form.add_place(request.GET.get("place", "")[:_LONGEST])
     if request.method == "POST" and form.done(
         lambda data: actions.change_network(actor_of(request), uuid, **data)
     ):

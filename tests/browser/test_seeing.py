@@ -11,11 +11,13 @@ from django.conf import LazySettings
 from django.contrib.auth.models import User
 
 from kvmweb.hosts.models import Host
+from networks.models import Network
 from tests.asking import answering
 from tests.browser.conftest import Panel
 from tests.browser.test_look import LOOKS, examine, shoot
 from tests.lab.broker import Broker
 from tests.networks.test_flow_doors import FLOW
+from tests.networks.test_refused_doors import ONE
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
@@ -38,6 +40,13 @@ FLOW6 = FLOW | {
     "bytes_out": None,
     "replied": False,
 }
+REFUSED = [
+    ONE | {"guest": "", "reason": "source"},
+    ONE | {"guest": "", "reason": "limit", "source": ""},
+    ONE
+    | {"guest": "", "reason": "egress", "source": FLOW6["destination"], "port": 443}
+    | {"destination": FLOW6["source"]},
+]
 
 
 @pytest.fixture
@@ -54,6 +63,7 @@ def _host_answers(host: Host, tmp_path_factory: Any, settings: LazySettings) -> 
             "plan network": lambda _: PLAN,
             "plan vm": lambda _: PLAN,
             "flows": lambda _: {"total": 2, "searched": 2, "flows": shown},
+            "refused": lambda _: {"logs": True, "total": 3, "refused": REFUSED},
         },
     ):
         yield
@@ -81,4 +91,9 @@ def test_answers_of_the_host_are_fit_to_be_seen(
     panel.page.get_by_text("2 connections", exact=True).wait_for()
     shoot(panel, f"flows-{look}")
     wrong += examine(panel, "flows", *rules)
+    Network.objects.update(logs_refused=True)
+    panel.open(pages["network-refused"])
+    panel.page.get_by_text("3 kinds of packets").wait_for()
+    shoot(panel, f"refused-{look}")
+    wrong += examine(panel, "refused", *rules)
     assert wrong + panel.complaints == []

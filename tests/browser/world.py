@@ -125,6 +125,7 @@ def pages(
         "forward": f"/forwards/{forward.uuid}/",
         "forward-new": "/forwards/new/",
         "forward-flows": f"/forwards/{forward.uuid}/flows/",
+        "network-refused": f"/networks/{network.uuid}/refused/",
         "forward-why": f"/forwards/{forward.uuid}/why/",
         "outside-why": f"/reservations/{forward.reservation.uuid}/why/",
         "forward-delete": f"/forwards/{forward.uuid}/delete/",

@@ -21,6 +21,7 @@ from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict
 from kvmweb.jobs.api import JobWithSteps, started
 from networks.api.flows import ended, ends_flows, listing, lists_flows
+from networks.api.refused import lists_refused, refused_listing
 from networks.api.why import TryingGuest, explains_guest, query, shown
 from networks.flows import Of, of_guest
 from networks.models import Forward, Network
@@ -386,6 +387,12 @@ class Vms(Resource):
     def flows(self, request: Request, uuid: UUID) -> Response:
         """The connections of a VM, as they are now."""
         return listing(request, _flows_of(self.displayed(uuid)))
+
+    @lists_refused
+    @action(detail=True)
+    def refused(self, request: Request, uuid: UUID) -> Response:
+        """What the firewall refused to and from a VM in the last ten minutes."""
+        return refused_listing(request, _flows_of(self.displayed(uuid)))
 
     @ends_flows
     @flows.mapping.delete

@@ -18,22 +18,23 @@ from vms.models import Vm
 
 @require_safe
 def flows(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    return flows_page(request, _of(request, uuid))
+    return flows_page(request, of_vm(request, uuid))
 
 
 @asks_host
 @require_safe
 def now(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    return flows_now(request, _of(request, uuid))
+    return flows_now(request, of_vm(request, uuid))
 
 
 @asks_host
 @require_POST
 def end(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    return flows_end(request, _of(request, uuid, write=True))
+    return flows_end(request, of_vm(request, uuid, write=True))
 
 
-def _of(request: HttpRequest, uuid: UUID, *, write: bool = False) -> Of:
+def of_vm(request: HttpRequest, uuid: UUID, *, write: bool = False) -> Of:
+    """The addresses of a VM in all of its networks."""
     get_for(user_of(request), Vm, uuid, write=write)
     vm = Vm.objects.visible_to(user_of(request)).for_display().get(uuid=uuid)
     if not vm.reservations:

@@ -143,6 +143,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "post network-list": (ADD, lambda w: {"name": "n2", "project": str(w.project.uuid)}),
     "get network-detail": (READ, nothing),
     "get network-flows": (ASK, nothing),
+    "get network-refused": (READ, nothing),
     "delete network-flows": ((504, 403, 404, 504, 401), nothing),
     "patch network-detail": (CHANGE, lambda _: {"name": "office"}),
     # It is in use: who may delete it is told so.
@@ -248,6 +249,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     ),
     "get vm-detail": (READ, nothing),
     "get vm-flows": (ASK, nothing),
+    "get vm-refused": (READ, nothing),
     "delete vm-flows": ((504, 403, 404, 504, 401), nothing),
     "get vm-explain": (ASK, nothing),
     "patch vm-detail": (CHANGE, lambda _: {"memory_mib": 1024}),
