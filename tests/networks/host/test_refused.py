@@ -6,11 +6,17 @@ import socket
 from collections.abc import Iterable
 from dataclasses import replace
 
+import msgspec
 import pytest
 
+from kvmweb.host.config import HostConfig
+from kvmweb.host.program.questions import answers
 from networks.host import refused
+from networks.host.noting import NOTES
 from networks.host.refused import Refusals, RefusedScope, ShownRefusal
 from networks.host.spec import EgressSpec, InboundSpec, NetworkSpec
+from networks.host.tasks import spec_store
+from networks.refused import Answer, Reason
 from tests.networks.host.lab import OUTSIDE, PUBLIC, Lab, forward, network, with_forwards
 from tests.networks.host.lab6 import OUTSIDE6, connect6, network6
 from tests.networks.host.test_bridged import FIRST, Site
@@ -184,6 +190,15 @@ def test_guests_behind_a_router_of_their_own_are_told_by_the_addresses_people_kn
     (shown,) = look(lab, spec).refused
     assert (shown.reason, shown.guest) == ("egress", target.id)
     assert (shown.source, shown.destination, shown.port) == (target.address, OUTSIDE, 8)
+
+    config = HostConfig(name="host", broker="", key="", paths=lab.paths)
+    spec_store(lab.paths).accept(spec)
+    question = {"network": spec.subject, "forward": "", "reservations": [target.id], "limit": 5}
+    said = lab.host.call(lambda: answers(config)["refused"](question))
+    answer = msgspec.convert(msgspec.to_builtins(said), Answer)
+    assert (answer.logs, answer.total) == (True, 1)
+    assert {each.reason for each in NOTES} == set(Reason.values)
+    assert (answer.refused[0].guest, answer.refused[0].source) == (target.id, target.address)
 
 
 def test_guarded_guests_of_a_bridged_network_are_told_too(lab: Lab) -> None:
