@@ -12,13 +12,16 @@ _REACHED = "and are reached there by them, so nothing is translated for them her
 
 def refuse(network: Network, field: str, why: str, remedy: str = "") -> None:
     """Raise if the network is bridged."""
-    if network.is_bridged:
-        raise Conflict(
-            f"Network “{network}” is bridged. {why}.",
-            field=field,
-            code="network_bridged",
-            remedy=remedy,
-        )
+    if refused := refusal(network, field, why, remedy):
+        raise refused
+
+
+def refusal(network: Network, field: str, why: str, remedy: str = "") -> Conflict | None:
+    """What is said of this if the network is bridged."""
+    if not network.is_bridged:
+        return None
+    message = f"Network “{network}” is bridged. {why}."
+    return Conflict(message, field=field, code="network_bridged", remedy=remedy)
 
 
 def refuse_way_in(network: Network, field: str = "reservation") -> None:

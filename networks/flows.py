@@ -8,12 +8,18 @@ from typing import Any
 import msgspec
 from django.db import transaction
 
+from kvmweb.core.errors import Conflict
 from kvmweb.hosts.ask import ask
 from kvmweb.projects.actions import Actor, Named, audit
+from networks import bridged
 from networks.models import Forward, Network, Reservation
 from networks.models.parts import endpoint
 
 MOST = 500
+_UNTRACKED = (
+    "What its guests connect to passes the host as frames: it is not translated, and no table of"
+    " connections has it"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +33,16 @@ class Of:
     forward: str = ""
     guests: tuple[tuple[Network, tuple[str, ...]], ...] = ()
 
+    @property
+    def unseen(self) -> Conflict | None:
+        """Why nothing can be told of them, if so: all are in bridged networks."""
+        return bridged.refusal(self.network, "", _UNTRACKED)
+
     def asked(self, what: str, **more: object) -> list[Any]:
         """The answers of the host to the question, one for each network; see
-        `networks.host.flows.Scope`."""
+        `networks.host.flows.Scope`. Raises where they are `unseen`."""
+        if self.unseen is not None:
+            raise self.unseen
         bodies = [
             {
                 "network": str(network.uuid),
@@ -104,13 +117,15 @@ def of_network(network: Network) -> Of:
 
 
 def of_guest(subject: Named, kind: str, reservations: list[Reservation]) -> Of:
-    """Of a VM, by the addresses it has in all of its networks."""
-    networks = {each.network_id: each.network for each in reservations}
+    """Of a VM, by the addresses it has in all of its networks but those that are bridged."""
+    seen = [each for each in reservations if not each.network.is_bridged]
+    networks = {each.network_id: each.network for each in seen}
     guests = tuple(
-        (network, tuple(str(each.uuid) for each in reservations if each.network_id == key))
+        (network, tuple(str(each.uuid) for each in seen if each.network_id == key))
         for key, network in networks.items()
     )
-    return Of(subject=subject, kind=kind, network=reservations[0].network, guests=guests)
+    first = (seen or reservations)[0].network
+    return Of(subject=subject, kind=kind, network=first, guests=guests)
 
 
 def flows(of: Of, *, search: str = "", limit: int = 100) -> Listing:
@@ -130,6 +145,8 @@ def end_flows(actor: Actor, of: Of, *, flow: str = "") -> int:
 
     That it was asked for is on record before the host is asked, whatever becomes of it.
     """
+    if of.unseen is not None:
+        raise of.unseen
     with transaction.atomic():
         audit(actor, f"{of.kind}.end_flows", of.subject, project=of.network.project, flow=flow)
     return sum(int(ended) for ended in of.asked("end_flows", flow=flow))

@@ -67,7 +67,8 @@ def flows_now(request: HttpRequest, of: Of) -> HttpResponse:
     """What the host says now: a part of the page, or a page where there is no script."""
     context = _context(request, of)
     try:
-        context["listing"] = flows(of, search=context["search"])
+        if of.unseen is None:
+            context["listing"] = flows(of, search=context["search"])
     except (HostSilent, HostCannotSay) as error:
         context["error"] = error
     whole = not getattr(request, "htmx", False)

@@ -86,8 +86,8 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def _forward_form(found: Vm) -> dict[str, Any]:
     """The form that opens one more door, with the port it would get."""
     public = default_address(found.host)
-    targets = found.reservations
-    if public is None or not targets or targets[0].network.mode != Network.Mode.NAT:
+    targets = [each for each in found.reservations if each.network.mode == Network.Mode.NAT]
+    if public is None or not targets:
         return {}
     form = ForwardForm(
         targets=targets,

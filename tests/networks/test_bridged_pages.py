@@ -1,0 +1,128 @@
+"""Every page and every answer about a bridged network: there, or refused with the reason."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern
+
+import networks.urls
+import vms.urls
+from kvmweb.hosts.models import Host, PublicAddress
+from kvmweb.projects.actions import Actor
+from kvmweb.projects.models import AuditEvent
+from networks.actions import add_reservation, create_network, release_attachment
+from networks.flows import of_guest
+from networks.models import Network
+from tests.cast import finish_job
+from tests.kvmweb.api.conftest import Program
+from vms.actions import NewVm, create_vm
+from vms.models import Image, Vm
+
+pytestmark = [pytest.mark.db, pytest.mark.django_db]
+
+UNSEEN = "no table of connections has it"
+
+
+@pytest.fixture
+def network(actor: Actor, olga: User, host: Host, public_address: PublicAddress) -> Network:
+    host.facts |= {"attachables": [{"interface": "br0", "kind": "bridge", "refused": ""}]}
+    host.save()
+    bridge = release_attachment(Actor(olga), host=host.uuid, interface="br0", kind="bridge")
+    made = create_network(actor, name="wire", mode="bridged", attachment=bridge.uuid)
+    finish_job(made.job)
+    made.refresh_from_db()
+    return made
+
+
+@pytest.fixture
+def vm(actor: Actor, image: Image, network: Network) -> Vm:
+    return create_vm(actor, NewVm(name="v", network=network.uuid, image=image.uuid))
+
+
+@pytest.fixture
+def client(alice: User) -> Client:
+    client = Client()
+    client.force_login(alice)
+    return client
+
+
+def _paths(patterns: list[URLPattern], of: str) -> list[str]:
+    routes = [str(pattern.pattern) for pattern in patterns]
+    return [route for route in routes if route.startswith(f"{of}/<uuid:uuid>/")]
+
+
+def test_every_page_is_there_or_says_why_not(
+    client: Client, olga: User, network: Network, vm: Vm
+) -> None:
+    subjects = {
+        "networks": (networks.urls.urlpatterns, network.uuid),
+        "reservations": (networks.urls.urlpatterns, vm.reservations[0].uuid),
+        "vms": (vms.urls.urlpatterns, vm.uuid),
+    }
+    seen = {}
+    for of, (patterns, uuid) in subjects.items():
+        for route in _paths(patterns, of):
+            answer = client.get("/" + route.replace("<uuid:uuid>", str(uuid)))
+            seen[route] = answer.status_code
+            if answer.status_code == 409:
+                assert "is bridged" in answer.content.decode(), route
+    refused = {route for route, status in seen.items() if status == 409}
+    assert refused == {"networks/<uuid:uuid>/services/", "networks/<uuid:uuid>/ipv6/"}
+    assert {route: status for route, status in seen.items() if status not in (200, 405, 409)} == {}
+    assert len(seen) > 25
+    for page in ("/networks/", "/vms/", "/forwards/new/"):
+        assert client.get(page).status_code == 200, page
+    client.force_login(olga)
+    assert client.get("/who-had-it/?address=10.60.0.2").status_code == 200
+
+
+def test_every_answer_is_there_or_says_why_not(alice: User, network: Network, vm: Vm) -> None:
+    program = Program(alice)
+    guest = vm.reservations[0]
+    for path in (
+        "networks/",
+        "reservations/",
+        "vms/",
+        "holdings/",
+        "drifts/",
+        f"networks/{network.uuid}/",
+        f"reservations/{guest.uuid}/",
+        f"vms/{vm.uuid}/",
+    ):
+        assert program.get(path).status_code == 200, path
+    for path in (f"networks/{network.uuid}/flows/", f"vms/{vm.uuid}/flows/"):
+        answer = program.get(path)
+        assert (answer.status_code, answer.data["code"]) == (409, "network_bridged"), path
+        assert UNSEEN in str(answer.data), path
+    for path in (f"reservations/{guest.uuid}/explain/", f"vms/{vm.uuid}/explain/"):
+        assert program.get(path).data["code"] == "host_not_answering", "it is the host that knows"
+
+
+def test_connections_are_an_empty_state_with_the_reason(
+    client: Client, network: Network, vm: Vm
+) -> None:
+    for of in (f"/networks/{network.uuid}", f"/vms/{vm.uuid}"):
+        for page in ("flows/", "flows/now/"):
+            said = client.get(f"{of}/{page}").content.decode()
+            assert UNSEEN in said
+            assert "hx-get" not in said.partition('id="flows"')[2]
+        before = AuditEvent.objects.count()
+        assert client.post(f"{of}/flows/end/").status_code == 409
+        assert AuditEvent.objects.count() == before
+
+
+def test_its_vm_offers_no_way_in_and_says_why(client: Client, vm: Vm) -> None:
+    said = client.get(f"/vms/{vm.uuid}/").content.decode()
+    assert "none can be made" in said
+    for offered in ("new-forward", "Its connections", "/host-names/new/"):
+        assert offered not in said
+
+
+def test_of_a_vm_in_both_what_passes_the_host_is_told(actor: Actor, vm: Vm) -> None:
+    home = create_network(actor, name="home")
+    inside = add_reservation(actor, network=home.uuid, name="inside")
+    of = of_guest(vm, Vm.kind, [*vm.reservations, inside])
+    assert of.unseen is None
+    assert of.guests == ((home, (str(inside.uuid),)),)
