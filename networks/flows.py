@@ -40,9 +40,7 @@ class Of:
 
     def asked(self, what: str, **more: object) -> list[Any]:
         """The answers of the host to the question, one for each network; see
-        `networks.host.flows.Scope`. Raises where they are `unseen`."""
-        if self.unseen is not None:
-            raise self.unseen
+        `networks.host.flows.Scope`."""
         bodies = [
             {
                 "network": str(network.uuid),
@@ -118,18 +116,19 @@ def of_network(network: Network) -> Of:
 
 def of_guest(subject: Named, kind: str, reservations: list[Reservation]) -> Of:
     """Of a VM, by the addresses it has in all of its networks but those that are bridged."""
-    seen = [each for each in reservations if not each.network.is_bridged]
+    seen = [each for each in reservations if not each.network.is_bridged] or reservations
     networks = {each.network_id: each.network for each in seen}
     guests = tuple(
         (network, tuple(str(each.uuid) for each in seen if each.network_id == key))
         for key, network in networks.items()
     )
-    first = (seen or reservations)[0].network
-    return Of(subject=subject, kind=kind, network=first, guests=guests)
+    return Of(subject=subject, kind=kind, network=seen[0].network, guests=guests)
 
 
 def flows(of: Of, *, search: str = "", limit: int = 100) -> Listing:
-    """What there is now. Raises `HostSilent`."""
+    """What there is now. Raises `HostSilent`, and where they are `unseen`."""
+    if of.unseen is not None:
+        raise of.unseen
     most = min(limit, MOST)
     said = [msgspec.convert(each, Listing) for each in of.asked("flows", search=search, limit=most)]
     found = {one.flow.id: one for each in said for one in each.flows}
