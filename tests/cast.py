@@ -7,6 +7,7 @@ directly.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -98,7 +99,7 @@ def host(db: None) -> Host:
     now = timezone.now()
     return Host.objects.create(
         name="h1",
-        facts=FACTS,
+        facts=deepcopy(FACTS),
         facts_at=now,
         monitor_seen_at=now,
         net_seen_at=now,

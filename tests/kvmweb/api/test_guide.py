@@ -46,7 +46,7 @@ def test_the_guide_does_what_it_says(
     )
     assert done.returncode == 0, done.stderr
     answers = [text.strip() for text in done.stdout.split(MARK)]
-    projects, made, _, job, _, shown, forward, _, why, named, changed, deleted = answers
+    projects, made, _, job, _, shown, forward, _, why, named, changed, binned, gone = answers
     assert json.loads(projects)["results"][0]["role"] == "owner"
     assert made.startswith("HTTP/1.1 202")
     assert "Location: /api/v1/jobs/" in made
@@ -60,6 +60,7 @@ def test_the_guide_does_what_it_says(
     assert json.loads(why)["code"] == "host_not_answering"
     assert json.loads(named)["name"] == "www.example.org"
     assert json.loads(changed)["memory_mib"] == 512
-    assert json.loads(deleted)["state"] == "deleting"
+    assert json.loads(binned)["goes_at"]
+    assert json.loads(gone)["state"] == "deleting"
     assert not Vm.objects.get().present
     assert not Forward.objects.filter(present=True).exists()

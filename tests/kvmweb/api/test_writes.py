@@ -141,7 +141,8 @@ def test_a_patch_changes_what_it_names(
 
 
 def test_a_deleted_vm_is_shown_going_and_then_not_at_all(alices: Program, vm: Vm) -> None:
-    answer = alices.delete(f"vms/{vm.uuid}/")
+    assert alices.delete(f"vms/{vm.uuid}/").status_code == 202
+    answer = alices.post(f"vms/{vm.uuid}/purge/")
     assert (answer.status_code, answer.data["state"]) == (202, "deleting")
     finish_job(Vm.objects.get().job)
     assert alices.get(f"vms/{vm.uuid}/").status_code == 404

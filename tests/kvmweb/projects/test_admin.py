@@ -220,6 +220,7 @@ def test_a_host_is_added_with_its_addresses(staff: Client) -> None:
             "name": "h9",
             "accelerator": "auto",
             "reserved_ports": "[8080]",
+            "transit_block": "100.64.0.0/10",
             "public_addresses-TOTAL_FORMS": "1",
             "public_addresses-INITIAL_FORMS": "0",
             "public_addresses-0-address": "198.51.100.9",
