@@ -16,8 +16,8 @@ from kvmweb.hosts.ask import HostCannotSay, HostSilent
 from kvmweb.ui.asking import asks_host
 from kvmweb.ui.requests import may_write, user_of
 from networks.forms.why import WayForm
-from networks.models import Forward, Peering, Reservation
-from networks.why import Explanation, why_forward, why_guest, why_peering
+from networks.models import Forward, HostName, Peering, Reservation
+from networks.why import Explanation, why_forward, why_guest, why_host_name, why_peering
 
 Ask = Callable[[], Explanation]
 
@@ -66,6 +66,19 @@ def peering_now(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _answered(request, context, lambda: why_peering(user_of(request), found))
 
 
+@require_safe
+def host_name(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    return render(request, "why/host_name.html", _host_name_context(request, uuid))
+
+
+@asks_host
+@require_safe
+def host_name_now(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    context = _host_name_context(request, uuid)
+    found = context["name"]
+    return _answered(request, context, lambda: why_host_name(user_of(request), found))
+
+
 def _refused(form: WayForm) -> Explanation:
     field, said = next(iter(form.errors.items()))
     raise Invalid(str(said[0]), field=field)
@@ -82,6 +95,13 @@ def _peering_context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
         "now": "peering-why-now",
         "subject": found,
     }
+
+
+def _host_name_context(request: HttpRequest, uuid: UUID) -> dict[str, Any]:
+    get_for(user_of(request), HostName, uuid)
+    found = HostName.objects.visible_to(user_of(request)).for_display().get(uuid=uuid)
+    context = _context(request, found.reservation)
+    return context | {"name": found, "now": "host-name-why-now", "subject": found}
 
 
 def _answered(request: HttpRequest, context: dict[str, Any], ask: Ask) -> HttpResponse:

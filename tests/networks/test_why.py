@@ -16,7 +16,7 @@ from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.projects.actions import Actor
 from networks import actions
 from networks.actions import add_forward
-from networks.models import Forward, Network, Reservation
+from networks.models import Forward, HostName, Network, Reservation
 from tests.asking import answering
 from tests.cast import fail_job, finish_job
 from tests.kvmweb.api.conftest import Program
@@ -183,6 +183,17 @@ def test_the_break_comes_with_the_button_that_mends_it(
     out = client.get(f"/reservations/{forward.reservation.uuid}/why/now/").content.decode()
     assert "Run this." in out
     assert len(asked) == 3
+
+
+def test_requests_by_a_host_name_are_explained_on_a_page(
+    alice: User, host_name: HostName, asked: list[dict[str, Any]], client: Client
+) -> None:
+    client.force_login(alice)
+    path = f"/host-names/{host_name.uuid}/"
+    assert f'href="{path}why/"' in client.get(path).content.decode()
+    assert f'hx-get="{path}why/now/"' in client.get(f"{path}why/").content.decode()
+    assert "Run this." in client.get(f"{path}why/now/").content.decode()
+    assert asked[0]["host_name"] == str(host_name.uuid)
 
 
 def test_pages_ask_no_more_often_than_programs(

@@ -169,6 +169,8 @@ DOORS = [
     Door("host-name-new", ALL),
     Door("host-name", READ, "host_name"),
     Door("host-name", DO, "host_name", "post", {"http_port": "8080", "tls": "off"}),
+    Door("host-name-why", READ, "host_name"),
+    Door("host-name-why-now", READ, "host_name"),
     Door("host-name-delete", WRITE, "host_name"),
     Door("host-name-delete", DO, "host_name", "post"),
     Door("activity", ALL),
