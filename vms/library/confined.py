@@ -25,6 +25,10 @@ INFO_SECONDS = 60
 # Of one core; a wall clock limit would punish a slow disk.
 CONVERT_CPU_SECONDS = 2 * 3600
 _MEMORY = 1 << 30
+# Its up to 64 threads would by default reserve 8 MiB of addresses each, and glibc an arena of 64
+# MiB for every few: more than it may have, so that sound disks would fail now and then.
+_STACK = 1 << 20
+_ARENAS = {"MALLOC_ARENA_MAX": "1"}
 _LITTLE = 1 << 20
 _LONGEST_ERROR = 64 * 1024
 _PERCENT = re.compile(r"\(\s*(\d+)\.\d+/100%\)")
@@ -165,7 +169,10 @@ def _file(descriptor: int) -> dict[str, Any]:
 
 
 def _command(words: tuple[str, ...], *, cpu: int, most: int) -> list[str]:
-    limits = (f"--as={_MEMORY}", f"--cpu={cpu}", f"--fsize={most}", "--core=0", "--nofile=64")
+    limits = (
+        *(f"--as={_MEMORY}", f"--stack={_STACK}"),
+        *(f"--cpu={cpu}", f"--fsize={most}", "--core=0", "--nofile=64"),
+    )
     return [*_nobody(), "prlimit", *limits, "qemu-img", *words]
 
 
@@ -177,4 +184,4 @@ def _nobody() -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", **_ARENAS}

@@ -99,6 +99,18 @@ def test_a_disk_that_grows_past_the_limit_when_converted(
     assert refused(path.read_bytes(), desk, limits=limits) == "image_too_large"
 
 
+def test_converting_has_room_for_its_threads(tmp_path: Path) -> None:
+    """How many there are is chance; what it may take of memory must do for all of them."""
+    raw, path = tmp_path / "raw", tmp_path / "small"
+    raw.write_bytes(b"\x55\xaa" * (8 * MIB))
+    qemu_img("convert", "-c", "-f", "raw", "-O", "qcow2", str(raw), str(path))
+    for _ in range(25):
+        with pytest.raises(confined.TooLarge):
+            confined.convert(
+                path, "qcow2", tmp_path / "made", most=4 * MIB, progress=lambda _: None
+            )
+
+
 def test_wrong_sizes_in_a_header(desk: Desk, disks: dict[str, bytes]) -> None:
     """The tables it speaks of lie behind its end."""
     content = bytearray(disks["qcow2"])
