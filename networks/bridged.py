@@ -32,13 +32,25 @@ def refuse_way_in(network: Network, field: str = "reservation") -> None:
     refuse(network, field, f"{OUTSIDE} {_REACHED}", remedy)
 
 
+def refuse_peers(network: Network, field: str) -> None:
+    """Raise where another network would reach a bridged one."""
+    refuse(network, field, f"{OUTSIDE}, and go their own way there")
+
+
 def refuse_unfiltered(network: Network, field: str) -> None:
     """Raise if the frames of the network's guests never pass us."""
-    if not network.is_filtered:
-        raise Conflict(
-            f"Guests of network “{network}” are on the uplink {network.attachment.interface} by"  # type: ignore[union-attr]
-            " macvtap, which passes the host by: nothing can be filtered or limited here.",
-            field=field,
-            code="not_filtered",
-            remedy="Put guests that need it on a bridge of the host, or filter inside of them.",
-        )
+    if refused := unfiltered(network, field):
+        raise refused
+
+
+def unfiltered(network: Network, field: str = "") -> Conflict | None:
+    """What is said of this if the frames of the network's guests never pass us."""
+    if network.attachment is None or network.is_filtered:
+        return None
+    return Conflict(
+        f"Guests of network “{network}” are on the uplink {network.attachment.interface} by"
+        " macvtap, which passes the host by: nothing can be filtered, limited or noted here.",
+        field=field,
+        code="not_filtered",
+        remedy="Put guests that need it on a bridge of the host, or filter inside of them.",
+    )

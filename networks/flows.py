@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,8 @@ _UNTRACKED = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Of:
     """Whose connections: `subject` is what people call it, the rest says it to the host. Of a VM
-    `guests` are its addresses in each of its networks; `network` is the first."""
+    `guests` are its addresses in those of its networks where there is something to tell, or in all
+    where there is nothing; `network` is the first."""
 
     subject: Named
     kind: str
@@ -114,9 +116,19 @@ def of_network(network: Network) -> Of:
     return Of(subject=network, kind="network", network=network)
 
 
-def of_guest(subject: Named, kind: str, reservations: list[Reservation]) -> Of:
-    """Of a VM, by the addresses it has in all of its networks but those that are bridged."""
-    seen = [each for each in reservations if not each.network.is_bridged] or reservations
+def is_tracked(network: Network) -> bool:
+    """Whether connections of its guests are in the host's table."""
+    return not network.is_bridged
+
+
+def of_guest(
+    subject: Named,
+    kind: str,
+    reservations: list[Reservation],
+    tells: Callable[[Network], bool] = is_tracked,
+) -> Of:
+    """Of a VM, by the addresses it has in all of its networks that have something to tell."""
+    seen = [each for each in reservations if tells(each.network)] or reservations
     networks = {each.network_id: each.network for each in seen}
     guests = tuple(
         (network, tuple(str(each.uuid) for each in seen if each.network_id == key))

@@ -13,6 +13,8 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
+from kvmweb.core.errors import Conflict
+from networks import bridged
 from networks.flows import Of
 from networks.models import Forward, Network, Reservation
 from networks.models.parts import endpoint
@@ -130,6 +132,16 @@ def networks_of(of: Of) -> list[Network]:
     return [network for network, _ in of.guests] or [of.network]
 
 
+def is_filtered(network: Network) -> bool:
+    """Whether anything of its guests is refused here."""
+    return network.is_filtered
+
+
+def unnoted(of: Of) -> Conflict | None:
+    """Why nothing can be told, if so: what its guests send and receive passes the host by."""
+    return bridged.unfiltered(of.network)
+
+
 def is_noted(of: Of) -> bool:
     """Whether any of the networks wants it."""
     return any(network.logs_refused for network in networks_of(of))
@@ -137,7 +149,9 @@ def is_noted(of: Of) -> bool:
 
 def refused(of: Of, *, limit: int = 100) -> Listing:
     """What there is, the latest first. No host is asked where nobody wants it noted. Raises
-    `HostSilent`."""
+    `HostSilent`, and where it is `unnoted`."""
+    if why := unnoted(of):
+        raise why
     if not is_noted(of):
         return Listing(logs=False, total=0, refused=[])
     most, now = min(limit, MOST), timezone.now()

@@ -62,7 +62,8 @@ def create_network(
         host = host or host_of(actor, attachment)
         where = lock(Host.objects.all()).get(pk=choose_host(uuid=host).pk)
         _refuse_unfit(mode, attachment, guarded)
-        network = new_network(
+        make = _bridged_network if mode == Network.Mode.BRIDGED else new_network
+        network = make(
             owner, where, name=name, mode=mode, ipv4_subnet=ipv4_subnet, own_router=own_router
         )
         if network.is_bridged:
@@ -115,17 +116,17 @@ def new_network(
     ipv4_subnet: str,
     own_router: bool = False,
 ) -> Network:
-    """The row of a network, for an action that holds both locks and asks for its job itself."""
-    parse_mode(mode)
-    label = parse_label(name)
-    if project.networks.filter(name=label, present=True).exists():
-        raise Conflict(
-            f"There is a network “{label}” in this project.", field="name", code="name_taken"
+    """The row of a network, for an action that holds both locks and asks for its job itself. One
+    that is bridged needs more, see `create_network`."""
+    if parse_mode(mode) == Network.Mode.BRIDGED:
+        raise Invalid(
+            "A bridged network is on an interface of the host, which has to be named.",
+            field="mode",
+            remedy="Make the network first.",
         )
+    label = _free_name(project, name)
     if own_router:
         refuse_routed(mode, "own_router")
-    if mode == Network.Mode.BRIDGED:
-        return _bridged_network(project, host, label, ipv4_subnet, own_router=own_router)
     taken, routed = _taken(host, project), routed_subnets(host)
     if mode != Network.Mode.ROUTED:
         taken += [(block, f"{block}, which is for routed networks") for block in routed]
@@ -147,10 +148,20 @@ def new_network(
     )
 
 
+def _free_name(project: Project, name: str) -> str:
+    label = parse_label(name)
+    if project.networks.filter(name=label, present=True).exists():
+        raise Conflict(
+            f"There is a network “{label}” in this project.", field="name", code="name_taken"
+        )
+    return label
+
+
 def _bridged_network(
-    project: Project, host: Host, label: str, ipv4_subnet: str, *, own_router: bool
+    project: Project, host: Host, *, name: str, mode: str, ipv4_subnet: str, own_router: bool
 ) -> Network:
     """It has no subnet: its guests have their addresses from outside."""
+    label = _free_name(project, name)
     given = {"ipv4_subnet": bool(ipv4_subnet.strip()), "own_router": own_router}
     for field in (name for name, is_given in given.items() if is_given):
         raise Invalid(
@@ -158,9 +169,7 @@ def _bridged_network(
             field=field,
             remedy="Leave it empty." if field == "ipv4_subnet" else "Leave it out.",
         )
-    return Network.objects.create(
-        project=project, host=host, name=label, mode=Network.Mode.BRIDGED, ipv4_subnet=""
-    )
+    return Network.objects.create(project=project, host=host, name=label, mode=mode, ipv4_subnet="")
 
 
 def _taken(host: Host, project: Project) -> list[subnets.Taken]:

@@ -96,7 +96,7 @@ def _refuse_unfit(asking: Network, asked: Network) -> None:
             remedy="Choose a network on the same host, or open a forward.",
         )
     for network, field in ((asking, "network"), (asked, "peer")):
-        bridged.refuse(network, field, f"{bridged.OUTSIDE}, and go their own way there")
+        bridged.refuse_peers(network, field)
         if not network.present:
             raise Conflict(f"Network “{network}” is being deleted.", field=field, code="deleting")
         refuse_peers(network, field)

@@ -14,7 +14,7 @@ from kvmweb.core.errors import KvmwebError
 from kvmweb.projects.models import Project
 from kvmweb.ui.answers import done, form_page
 from kvmweb.ui.requests import actor_of, current_project, may_write, user_of, writable_projects
-from networks import actions
+from networks import actions, bridged
 from networks.forms.firewall import (
     AddressSetForm,
     AppliedForm,
@@ -158,6 +158,7 @@ def address_set_delete(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def network_firewall(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """What opens all guests of a network."""
     found = get_for(user_of(request), Network, uuid, write=True)
+    bridged.refuse_unfiltered(found, "rule_sets")
     form = _applied(request, found, found.project)
     if request.method == "POST" and form.done(
         lambda data: actions.apply_to_network(actor_of(request), uuid, **data)
@@ -171,12 +172,13 @@ def network_firewall(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def reservation_firewall(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """What opens one guest."""
     found = get_for(user_of(request), Reservation, uuid, write=True)
+    bridged.refuse_unfiltered(found.network, "rule_sets")
     form = _applied(request, found, found.network.project)
     if request.method == "POST" and form.done(
         lambda data: actions.apply_to_reservation(actor_of(request), uuid, **data)
     ):
         return redirect("network", found.network.uuid)
-    context = {"network": found.network, "words": f"{found.name} ({found.address}) alone"}
+    context = {"network": found.network, "words": f"{found.name} ({found.place}) alone"}
     return form_page(request, "firewall/apply.html", form, **context)
 
 

@@ -13,7 +13,8 @@ from kvmweb.core.access import get_for
 from kvmweb.ui.answers import done, form_page
 from kvmweb.ui.forms import ActionForm
 from kvmweb.ui.requests import actor_of, user_of
-from networks import actions
+from networks import actions, bridged
+from networks.actions.own_router import refuse_peers
 from networks.forms.peering import PeeringForm
 from networks.models import Network, Peering
 
@@ -34,18 +35,20 @@ def peers_of(request: HttpRequest, network: Network) -> dict[str, Any]:
 
 
 def _others(request: HttpRequest, network: Network) -> list[Network]:
-    """Those that could be its peers; one with a router of its own has none."""
-    if network.own_router:
+    """Those that could be its peers; one that is bridged or has a router of its own has none."""
+    if network.own_router or network.is_bridged:
         return []
     rows = Network.objects.writable_by(user_of(request)).filter(
         project=network.project_id, host=network.host_id, present=True, transit_subnet=""
     )
-    return list(rows.exclude(pk=network.pk))
+    return list(rows.exclude(pk=network.pk).exclude(mode=Network.Mode.BRIDGED))
 
 
 @GET_OR_POST
 def new(request: HttpRequest, uuid: UUID) -> HttpResponse:
     found = get_for(user_of(request), Network, uuid, write=True)
+    bridged.refuse_peers(found, "network")
+    refuse_peers(found, "network")
     form = PeeringForm(request.POST or None, others=_others(request, found))
     if request.method == "POST" and form.done(
         lambda data: actions.ask_peering(actor_of(request), network=uuid, **data)

@@ -19,7 +19,7 @@ from kvmweb.ui.asking import asks_host
 from kvmweb.ui.requests import may_write, user_of
 from networks.flows import Of, of_network
 from networks.models import Network
-from networks.refused import REMEMBERED, is_noted, networks_of, refused
+from networks.refused import REMEMBERED, is_noted, networks_of, refused, unnoted
 
 
 @require_safe
@@ -42,7 +42,8 @@ def refused_now(request: HttpRequest, of: Of) -> HttpResponse:
     """What the host says now: a part of the page, or a page where there is no script."""
     context = _context(request, of)
     try:
-        context["listing"] = refused(of)
+        if context["unnoted"] is None:
+            context["listing"] = refused(of)
     except (HostSilent, HostCannotSay) as error:
         context["error"] = error
     whole = not getattr(request, "htmx", False)
@@ -54,6 +55,7 @@ def _context(request: HttpRequest, of: Of) -> dict[str, Any]:
         "of": of,
         "may_write": may_write(request, of.network.project_id),
         "is_noted": is_noted(of),
+        "unnoted": unnoted(of),
         "networks": networks_of(of),
         "minutes": REMEMBERED,
         "back_url": reverse(of.kind, args=[of.subject.uuid]),

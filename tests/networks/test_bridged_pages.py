@@ -9,15 +9,18 @@ from django.urls import URLPattern
 
 import networks.urls
 import vms.urls
+from kvmweb.core.errors import Conflict, Invalid, Several
 from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.projects.actions import Actor
 from kvmweb.projects.models import AuditEvent
-from networks.actions import add_reservation, create_network, release_attachment
+from networks.actions import add_forwards, add_reservation, create_network, release_attachment
 from networks.flows import of_guest
 from networks.models import Network
+from networks.refused import is_filtered
 from tests.cast import finish_job
 from tests.kvmweb.api.conftest import Program
-from vms.actions import NewVm, create_vm
+from tests.refusals import refused
+from vms.actions import NewForward, NewNetwork, NewVm, create_vm
 from vms.models import Image, Vm
 
 pytestmark = [pytest.mark.db, pytest.mark.django_db]
@@ -33,6 +36,17 @@ def network(actor: Actor, olga: User, host: Host, public_address: PublicAddress)
     made = create_network(actor, name="wire", mode="bridged", attachment=bridge.uuid)
     finish_job(made.job)
     made.refresh_from_db()
+    return made
+
+
+@pytest.fixture
+def by_macvtap(network: Network, actor: Actor, olga: User, host: Host) -> Network:
+    """Another one, on an uplink."""
+    host.facts |= {"attachables": [{"interface": "eth1", "kind": "uplink", "refused": ""}]}
+    host.save()
+    uplink = release_attachment(Actor(olga), host=host.uuid, interface="eth1", kind="uplink")
+    made = create_network(actor, name="tap", mode="bridged", attachment=uplink.uuid)
+    finish_job(made.job)
     return made
 
 
@@ -69,7 +83,9 @@ def test_every_page_is_there_or_says_why_not(
             if answer.status_code == 409:
                 assert "is bridged" in answer.content.decode(), route
     refused = {route for route, status in seen.items() if status == 409}
-    assert refused == {"networks/<uuid:uuid>/services/", "networks/<uuid:uuid>/ipv6/"}
+    assert refused == {
+        f"networks/<uuid:uuid>/{page}/" for page in ("services", "ipv6", "peerings/new")
+    }
     assert {route: status for route, status in seen.items() if status not in (200, 405, 409)} == {}
     assert len(seen) > 25
     for page in ("/networks/", "/vms/", "/forwards/new/"):
@@ -126,3 +142,57 @@ def test_of_a_vm_in_both_what_passes_the_host_is_told(actor: Actor, vm: Vm) -> N
     of = of_guest(vm, Vm.kind, [*vm.reservations, inside])
     assert of.unseen is None
     assert of.guests == ((home, (str(inside.uuid),)),)
+
+
+def test_what_was_refused_is_told_of_a_bridge_and_refused_by_macvtap(
+    alice: User, client: Client, actor: Actor, vm: Vm, network: Network, by_macvtap: Network
+) -> None:
+    inside = add_reservation(actor, network=by_macvtap.uuid, name="inside")
+    of = of_guest(vm, Vm.kind, [inside, *vm.reservations], is_filtered)
+    assert of.guests == ((network, (str(vm.reservations[0].uuid),)),)
+    assert of_guest(vm, Vm.kind, [inside], is_filtered).network == by_macvtap
+    program = Program(alice)
+    assert program.get(f"networks/{network.uuid}/refused/").data["logs"] is False
+    answer = program.get(f"networks/{by_macvtap.uuid}/refused/")
+    assert (answer.status_code, answer.data["code"]) == (409, "not_filtered")
+    for page in ("refused/", "refused/now/"):
+        said = client.get(f"/networks/{by_macvtap.uuid}/{page}").content.decode()
+        assert "passes the host by" in said
+        assert 'id="refused"' not in said
+    for page in (f"networks/{by_macvtap.uuid}", f"reservations/{inside.uuid}"):
+        shut = client.get(f"/{page}/firewall/")
+        assert (shut.status_code, b"passes the host by" in shut.content) == (409, True)
+
+
+def test_a_bridged_network_is_nobodys_peer(
+    alice: User, client: Client, actor: Actor, network: Network
+) -> None:
+    home = create_network(actor, name="home")
+    ends = {"network": network.uuid, "peer": home.uuid}
+    for field, body in (
+        ("network", ends),
+        ("peer", {"network": home.uuid, "peer": network.uuid}),
+    ):
+        answer = Program(alice).post("peerings/", {key: str(each) for key, each in body.items()})
+        said = answer.data
+        assert (answer.status_code, said["field"], said["code"]) == (409, field, "network_bridged")
+    page = client.get(f"/networks/{home.uuid}/peerings/new/").content.decode()
+    assert "There is no other network" in page
+    posted = client.post(f"/networks/{network.uuid}/peerings/new/", {"peer": str(home.uuid)})
+    assert (posted.status_code, b"is bridged" in posted.content) == (409, True)
+
+
+def test_ways_in_are_refused_by_every_door(
+    actor: Actor, image: Image, network: Network, vm: Vm
+) -> None:
+    guest, port = vm.reservations[0], NewForward(target_port=22)
+    with pytest.raises(Several) as several:
+        add_forwards(actor, [{"reservation": guest.uuid, "target_port": 22}])
+    (told,) = several.value.errors
+    assert (told.field, told.code) == ("forwards.0.reservation", "network_bridged")
+    with refused(Conflict, "forwards.0", code="network_bridged"):
+        create_vm(actor, NewVm(name="w", network=network.uuid, image=image.uuid, forwards=[port]))
+    unplaced = NewNetwork(name="x", mode="bridged")
+    with refused(Invalid, "network.mode"):
+        create_vm(actor, NewVm(name="w", network=unplaced, image=image.uuid))
+    assert Vm.objects.count() == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 from uuid import UUID
 
@@ -23,8 +24,9 @@ from kvmweb.jobs.api import JobWithSteps, started
 from networks.api.flows import ended, ends_flows, listing, lists_flows
 from networks.api.refused import lists_refused, refused_listing
 from networks.api.why import TryingGuest, explains_guest, query, shown
-from networks.flows import Of, of_guest
+from networks.flows import Of, is_tracked, of_guest
 from networks.models import Forward, Network
+from networks.refused import is_filtered
 from networks.why import why_guest
 from vms import actions
 from vms.models import Vm
@@ -104,6 +106,9 @@ class NetworkOfVm(Body):
     mode = serializers.ChoiceField(Network.Mode.choices, default=Network.Mode.NAT)
 
 
+_MODES = [mode for mode in Network.Mode.values if mode != Network.Mode.BRIDGED]
+
+
 @extend_schema_field(
     {
         "oneOf": [
@@ -114,7 +119,7 @@ class NetworkOfVm(Body):
                 "properties": {
                     "name": {"type": "string"},
                     "ipv4_subnet": {"type": "string"},
-                    "mode": {"type": "string", "enum": Network.Mode.values},
+                    "mode": {"type": "string", "enum": _MODES},
                 },
                 "required": ["name"],
                 "additionalProperties": False,
@@ -386,20 +391,20 @@ class Vms(Resource):
     @action(detail=True)
     def flows(self, request: Request, uuid: UUID) -> Response:
         """The connections of a VM, as they are now."""
-        return listing(request, _flows_of(self.displayed(uuid)))
+        return listing(request, _of(self.displayed(uuid)))
 
     @lists_refused
     @action(detail=True)
     def refused(self, request: Request, uuid: UUID) -> Response:
         """What the firewall refused to and from a VM in the last ten minutes."""
-        return refused_listing(request, _flows_of(self.displayed(uuid)))
+        return refused_listing(request, _of(self.displayed(uuid), is_filtered))
 
     @ends_flows
     @flows.mapping.delete
     def end_flows(self, request: Request, uuid: UUID) -> Response:
         """End the connections of a VM, or one of them."""
         get_for(user_of(request), Vm, uuid, write=True)
-        return ended(request, _flows_of(self.displayed(uuid)))
+        return ended(request, _of(self.displayed(uuid)))
 
     @explains_guest
     @action(detail=True)
@@ -421,7 +426,7 @@ class Vms(Resource):
         return self.accepted(self.displayed(uuid))
 
 
-def _flows_of(vm: Vm) -> Of:
+def _of(vm: Vm, tells: Callable[[Network], bool] = is_tracked) -> Of:
     if not vm.reservations:
         raise Conflict("This VM has no NIC.", code="no_nic")
-    return of_guest(vm, Vm.kind, vm.reservations)
+    return of_guest(vm, Vm.kind, vm.reservations, tells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
@@ -11,7 +12,8 @@ from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict
 from kvmweb.ui.asking import asks_host
 from kvmweb.ui.requests import user_of
-from networks.flows import Of, of_guest
+from networks.flows import Of, is_tracked, of_guest
+from networks.models import Network
 from networks.views.flows import flows_end, flows_now, flows_page
 from vms.models import Vm
 
@@ -33,10 +35,16 @@ def end(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return flows_end(request, of_vm(request, uuid, write=True))
 
 
-def of_vm(request: HttpRequest, uuid: UUID, *, write: bool = False) -> Of:
+def of_vm(
+    request: HttpRequest,
+    uuid: UUID,
+    *,
+    write: bool = False,
+    tells: Callable[[Network], bool] = is_tracked,
+) -> Of:
     """The addresses of a VM in all of its networks."""
     get_for(user_of(request), Vm, uuid, write=write)
     vm = Vm.objects.visible_to(user_of(request)).for_display().get(uuid=uuid)
     if not vm.reservations:
         raise Conflict("This VM has no NIC.", code="no_nic")
-    return of_guest(vm, Vm.kind, vm.reservations)
+    return of_guest(vm, Vm.kind, vm.reservations, tells)
