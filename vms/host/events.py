@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -19,6 +18,7 @@ import libvirt
 import libvirtaio
 
 from vms.host.drivers.domains import quiet, state_of
+from vms.host.in_time import in_time
 from vms.host.observe import Seen, has_our_metadata
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 OnChange = Callable[[Seen], Awaitable[None]]
 OnConnected = Callable[[], Awaitable[None]]
 
-CALL_SECONDS = 20.0
 CLOSE_SECONDS = 5.0
 _KEEPALIVE = (5, 3)
 _PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -60,7 +59,7 @@ async def _follow_once(uri: str, on_change: OnChange, on_connected: OnConnected)
     """Until the connection is lost."""
     loop = asyncio.get_running_loop()
     events: asyncio.Queue[Any] = asyncio.Queue()
-    connection = await _in_time(libvirt.open, uri)
+    connection = await in_time(libvirt.open, uri)
 
     def on_event(_connection: Any, domain: Any, *_: Any) -> None:
         loop.call_soon_threadsafe(events.put_nowait, domain)
@@ -75,39 +74,13 @@ async def _follow_once(uri: str, on_change: OnChange, on_connected: OnConnected)
         connection.domainEventRegisterAny(None, lifecycle, on_event, None)
 
     try:
-        await _in_time(subscribe)
+        await in_time(subscribe)
         await on_connected()
         while (domain := await events.get()) is not None:
-            if (seen := await _in_time(_seen, domain)) is not None:
+            if (seen := await in_time(_seen, domain)) is not None:
                 await on_change(seen)
     finally:
         await _drop(connection)
-
-
-async def _in_time(work: Callable[..., Any], *arguments: Any, seconds: float = CALL_SECONDS) -> Any:
-    """Run a blocking call of libvirt with a deadline.
-
-    In a daemon thread: one that hangs for ever must not keep the process from ending.
-    """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[Any] = loop.create_future()
-
-    def settle(setter: Callable[[Any], None], value: Any) -> None:
-        if not answer.done():
-            setter(value)
-
-    def run() -> None:
-        try:
-            result = work(*arguments)
-        except BaseException as error:
-            outcome = (answer.set_exception, error)
-        else:
-            outcome = (answer.set_result, result)
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, *outcome)
-
-    threading.Thread(target=run, daemon=True, name="libvirt-events").start()
-    return await asyncio.wait_for(answer, seconds)
 
 
 def _seen(domain: Any) -> Seen | None:
@@ -125,4 +98,4 @@ def _seen(domain: Any) -> Seen | None:
 
 async def _drop(connection: Any) -> None:
     with suppress(libvirt.libvirtError, TimeoutError):
-        await _in_time(connection.close, seconds=CLOSE_SECONDS)
+        await in_time(connection.close, seconds=CLOSE_SECONDS)

@@ -36,6 +36,7 @@ from networks.host.firewall_news import FirewallNews
 from networks.host.survey import found
 from networks.host.usage import ROUND, Usage
 from vms.host import foreign_networks
+from vms.host.console.desk import Desk
 from vms.host.drivers.domains import Domains
 from vms.host.events import follow
 from vms.host.observe import Observer, Seen
@@ -47,6 +48,7 @@ T = TypeVar("T")
 LIST_AGAIN = 60.0
 TRY_AGAIN = 600.0
 ANSWER = 5.0
+ENDED = frozenset({"off", "crashed", "saved"})
 _NEVER = 1e6
 
 
@@ -59,13 +61,20 @@ async def _watch(config: HostConfig) -> int:
     # At once: there is nothing to save, and a thread that hangs in libvirt cannot be joined.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, os._exit, 0)
-    monitor = Monitor(config, Post(make_app(config), config))
+    monitor, desk = Monitor(config, Post(make_app(config), config)), Desk(config)
+
+    async def tell(seen: Seen) -> None:
+        if seen.state in ENDED:
+            await desk.guest_ended(seen.subject)
+        await monitor.tell(seen)
+
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(follow(config.libvirt_uri, monitor.tell, on_connected=monitor.list_all))
+        tasks.create_task(follow(config.libvirt_uri, tell, on_connected=monitor.list_all))
         tasks.create_task(_repeat(BEAT, monitor.beat))
         tasks.create_task(_repeat(LIST_AGAIN, monitor.list_all))
         tasks.create_task(_repeat(TRY_AGAIN, monitor.find_accelerator))
-        tasks.create_task(answer_questions(config, answers(config)))
+        questions = {**answers(config), "console": desk.answer}
+        tasks.create_task(answer_questions(config, questions))
         tasks.create_task(_repeat(ROUND, monitor.count))
         tasks.create_task(monitor.follow_firewall())
         tasks.create_task(_repeat(leases.ROUND, monitor.list_leases))
