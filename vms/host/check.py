@@ -63,6 +63,10 @@ def _refuse_bad_disk(disk: DiskSpec) -> None:
         "disks",
         f"A disk has 1 to {MOST_GIB} GiB, not {disk.size_gib}.",
     )
+    if (source := disk.copy_of) and not all(
+        _ID.fullmatch(part) for part in (source.vm, source.disk, source.snapshot or "none")
+    ):
+        raise Invalid("The source of a disk has odd characters.", field="disks")
     if image := disk.image:
         _refuse(not _SHA256.fullmatch(image.sha256), "image", "The image's sha256 is not one.")
 

@@ -6,7 +6,7 @@ each to QEMU's user for as long as the guest runs (qemu.conf, `dynamic_ownership
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 FOLDER_MODE = 0o711
@@ -14,6 +14,7 @@ FILE_MODE = 0o600
 SEED = "seed.iso"
 SERIAL_LOG = "serial.log"
 _DISK_SUFFIX = ".qcow2"
+_SNAPSHOT_PREFIX = "kvmweb-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,10 @@ class Layout:
         """The qcow2 file of the disk with this id."""
         return self.folder / f"{disk}{_DISK_SUFFIX}"
 
+    def beside(self, subject: str) -> Layout:
+        """The files of another VM of the same host."""
+        return replace(self, folder=self.folder.parent / subject)
+
     def image(self, sha256: str) -> Path:
         """An image in the cache, found by its content."""
         return self.images / f"{sha256}{_DISK_SUFFIX}"
@@ -43,3 +48,8 @@ class Layout:
 def disk_of(file: str) -> str:
     """The id of the disk whose file has this name; empty when it is no disk."""
     return file.removesuffix(_DISK_SUFFIX) if file.endswith(_DISK_SUFFIX) else ""
+
+
+def snapshot_name(snapshot: str) -> str:
+    """What the snapshot with this id is called inside each disk."""
+    return f"{_SNAPSHOT_PREFIX}{snapshot}"

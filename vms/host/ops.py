@@ -27,6 +27,17 @@ class CreateDisk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CopyDisk:
+    """From a disk of another VM, or from a snapshot of one."""
+
+    disk: DiskSpec
+
+    @property
+    def sentence(self) -> str:
+        return f"Copied a disk of {self.disk.size_gib} GiB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GrowDisk:
     """Only for a guest that is off."""
 
@@ -255,6 +266,7 @@ LiveOp = AttachDevice | DetachDevice | SetMemory | SetVcpus
 FileOp = (
     FetchImage
     | CreateDisk
+    | CopyDisk
     | GrowDisk
     | GrowLiveDisk
     | WriteSeed

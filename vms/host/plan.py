@@ -14,6 +14,7 @@ from vms.host import cloud_init, domain_xml
 from vms.host.layout import SEED, SERIAL_LOG, disk_of
 from vms.host.live import live_ops
 from vms.host.ops import (
+    CopyDisk,
     CreateDisk,
     DefineDomain,
     DeleteDisk,
@@ -125,7 +126,7 @@ def _disks(spec: VmSpec, state: VmState, *, active: bool) -> Iterator[Op]:
         if disk.image and disk.image.sha256 not in fetched:
             fetched.add(disk.image.sha256)
             yield FetchImage(image=disk.image)
-        yield CreateDisk(disk=disk)
+        yield CopyDisk(disk=disk) if disk.copy_of else CreateDisk(disk=disk)
 
 
 def _refuse_if_lost(disk: DiskSpec, state: VmState) -> None:

@@ -9,6 +9,7 @@ from typing import assert_never
 from vms.host import cloud_init
 from vms.host.ops import (
     AttachDevice,
+    CopyDisk,
     CreateDisk,
     DefineDomain,
     DeleteDisk,
@@ -47,6 +48,7 @@ def _lines(op: Op, spec: VmSpec, state: VmState) -> Iterator[str]:
         case (
             FetchImage()
             | CreateDisk()
+            | CopyDisk()
             | GrowDisk()
             | GrowLiveDisk()
             | WriteSeed()
@@ -85,6 +87,7 @@ def _lines(op: Op, spec: VmSpec, state: VmState) -> Iterator[str]:
 def _files(
     op: FetchImage
     | CreateDisk
+    | CopyDisk
     | GrowDisk
     | GrowLiveDisk
     | WriteSeed
@@ -98,7 +101,7 @@ def _files(
         case FetchImage(image=image):
             yield f"file: {layout.image(image.sha256)}"
             yield f"image: {image.name}"  # where it is from is a ticket, or an operator's path
-        case CreateDisk(disk=disk):
+        case CreateDisk(disk=disk) | CopyDisk(disk=disk):
             yield f"file: {layout.disk(disk.id)}"
             if disk.image:
                 yield f"over: {layout.image(disk.image.sha256)}"

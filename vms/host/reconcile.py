@@ -20,12 +20,13 @@ from kvmweb.host.progress import Outcome, Report, Step
 from kvmweb.host.store import SpecStore
 from vms.host import check as specs
 from vms.host.domain_xml import boots
-from vms.host.drivers import cache, images, seed, volumes
+from vms.host.drivers import cache, copies, images, seed, volumes
 from vms.host.drivers.domains import MEMORY_SECONDS, Domains
 from vms.host.drivers.failures import CannotStart
 from vms.host.layout import Layout
 from vms.host.ops import (
     AttachDevice,
+    CopyDisk,
     CreateDisk,
     DefineDomain,
     DeleteDisk,
@@ -212,7 +213,7 @@ class VmReconciler:
 
     def _perform(self, op: StrictOp, spec: VmSpec, layout: Layout, report: Report) -> None:
         match op:
-            case FetchImage() | CreateDisk() | GrowDisk() | WriteSeed():
+            case FetchImage() | CreateDisk() | CopyDisk() | GrowDisk() | WriteSeed():
                 self._fill(op, layout, report)
             case DeleteDisk() | DeleteSeed() | DeleteFile():
                 volumes.delete_file(layout.folder / _file(op, layout))
@@ -266,7 +267,10 @@ class VmReconciler:
             raise
 
     def _fill(
-        self, op: FetchImage | CreateDisk | GrowDisk | WriteSeed, layout: Layout, report: Report
+        self,
+        op: FetchImage | CreateDisk | CopyDisk | GrowDisk | WriteSeed,
+        layout: Layout,
+        report: Report,
     ) -> None:
         match op:
             case FetchImage():
@@ -274,14 +278,14 @@ class VmReconciler:
                 images.fetch_image(
                     op.image,
                     layout,
-                    lambda percent: report(
-                        Step(key="", sentence=copying, state="running", percent=percent)
-                    ),
+                    _percent(report, copying),
                     lock_folder=self._paths.run / "images",
                 )
                 self._shrink_cache(op.image)
             case CreateDisk():
                 self._create_disk(op.disk, layout)
+            case CopyDisk():
+                copies.copy_disk(op.disk, layout, _percent(report, "Copying a disk"))
             case GrowDisk():
                 volumes.grow_disk(op.disk, layout)
             case WriteSeed():
@@ -362,7 +366,12 @@ def _object(op: Op) -> str:
     match op:
         case FetchImage(image=image):
             return image.id
-        case CreateDisk(disk=disk) | GrowDisk(disk=disk) | GrowLiveDisk(disk=disk):
+        case (
+            CreateDisk(disk=disk)
+            | CopyDisk(disk=disk)
+            | GrowDisk(disk=disk)
+            | GrowLiveDisk(disk=disk)
+        ):
             return disk.id
         case AttachDevice(xml=xml) | DetachDevice(xml=xml):
             return hashlib.sha256(xml.encode()).hexdigest()[:8]
@@ -386,3 +395,8 @@ def _file(op: DeleteDisk | DeleteSeed | DeleteFile, layout: Layout) -> str:
 
 def _under(key: str, step: Step) -> Step:
     return Step(key=key, sentence=step.sentence, state=step.state, percent=step.percent)
+
+
+def _percent(report: Report, sentence: str) -> Callable[[int], None]:
+    """What reports how far something is, in percent."""
+    return lambda percent: report(Step(key="", sentence=sentence, state="running", percent=percent))

@@ -25,12 +25,27 @@ class ImageRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiskSource:
+    """A disk of a VM on the same host: as it was in a snapshot, which stays until the copy is made;
+    or, without one, as it is, which is for a VM that is off until then."""
+
+    vm: str
+    disk: str
+    snapshot: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskSpec:
-    """A qcow2 disk of `size_gib` GiB: an overlay of `image`, or empty."""
+    """A qcow2 disk of `size_gib` GiB: an overlay of `image`, or empty.
+
+    One that is a `copy_of` another begins with what that has; its `image` is that one's, or none
+    for a copy that stands on nothing.
+    """
 
     id: str
     size_gib: int
     image: ImageRef | None = None
+    copy_of: DiskSource | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

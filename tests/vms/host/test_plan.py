@@ -13,6 +13,7 @@ from vms.host import cloud_init, domain_xml
 from vms.host.layout import SERIAL_LOG
 from vms.host.ops import (
     AttachDevice,
+    CopyDisk,
     CreateDisk,
     DefineDomain,
     DeleteDisk,
@@ -38,7 +39,7 @@ from vms.host.ops import (
     WriteSeed,
 )
 from vms.host.plan import GIB, CannotShrink, DiskMissing, plan, restart_needed, unfinished
-from vms.host.spec import DiskSpec, VmSpec
+from vms.host.spec import DiskSource, DiskSpec, VmSpec
 from vms.host.state import DomainState, PowerState, VmState
 
 pytestmark = pytest.mark.pure
@@ -52,7 +53,12 @@ def done(state: VmState, op: Op) -> VmState:  # noqa: C901 — one case for each
     match op:
         case FetchImage(image=image):
             return replace(state, images=state.images | {image.sha256})
-        case CreateDisk(disk=disk) | GrowDisk(disk=disk) | GrowLiveDisk(disk=disk):
+        case (
+            CreateDisk(disk=disk)
+            | CopyDisk(disk=disk)
+            | GrowDisk(disk=disk)
+            | GrowLiveDisk(disk=disk)
+        ):
             files[LAYOUT.disk(disk.id).name] = disk.size_gib * GIB
         case WriteSeed(seed=seed):
             files[LAYOUT.seed.name] = 1
@@ -150,6 +156,13 @@ def test_stopping_after_any_operation_and_planning_anew_comes_to_the_same(
 
 def test_a_new_vm_is_made_in_order_and_started_last() -> None:
     assert kinds(vm(), NOTHING) == [FetchImage, CreateDisk, WriteSeed, DefineDomain, StartDomain]
+
+
+def test_a_disk_that_is_a_copy_is_copied_once_over_the_image_of_its_source() -> None:
+    source = DiskSource(vm="v2", disk="d7", snapshot="s1")
+    copied = vm(disks=(DiskSpec(id="d1", size_gib=1, image=IMAGE, copy_of=source),))
+    assert kinds(copied, NOTHING)[:2] == [FetchImage, CopyDisk]
+    assert plan(copied, applied(copied, NOTHING)) == ()
 
 
 def test_a_running_guest_is_not_touched_by_more_memory_but_needs_a_restart() -> None:
