@@ -83,6 +83,7 @@ def why_guest(
     """For the guest of a reservation: its way to the outside, or in by its own address. `address`
     is the other end, `port` the one that is asked for there or here."""
     network = reservation.network
+    binned = (_binned(reservation),) if reservation.parked else ()
     _refuse_no_address(address, "destination" if way == "out" else "source")
     case = Case(
         network=str(network.uuid),
@@ -94,7 +95,7 @@ def why_guest(
         port=port,
         version=version,
     )
-    return _explanation(user, network, tuple(_told(network)), case)
+    return _explanation(user, network, (*_told(network), *binned), case)
 
 
 def why_peering(user: User, peering: Peering) -> Explanation:
@@ -107,7 +108,8 @@ def why_peering(user: User, peering: Peering) -> Explanation:
 
 def why_host_name(user: User, name: HostName) -> Explanation:
     """For requests by a host name."""
-    known = tuple(_told(name.network))
+    binned = (_binned(name.reservation),) if name.reservation.parked else ()
+    known = (*_told(name.network), *binned)
     case = Case(network=str(name.network.uuid), host_name=str(name.uuid))
     return _explanation(user, name.network, known, case)
 
@@ -165,8 +167,21 @@ def _told(network: Network, key: str = "told") -> Iterator[Step]:
         yield Step(key=key, title=title, verdict="ok", found="The newest change is there.")
 
 
+def _binned(target: Reservation) -> Step:
+    return Step(
+        key="binned",
+        title="The VM is not in the recycle bin",
+        verdict="broken",
+        found=f"VM “{target.name}” is there: what leads to it is kept, and closed.",
+        wanted="A VM that is not deleted.",
+        remedy="Take the VM back from the bin.",
+    )
+
+
 def _paused(forward: Forward) -> Iterator[Step]:
-    if forward.paused:
+    if forward.reservation.parked:
+        yield _binned(forward.reservation)
+    elif forward.paused:
         yield Step(
             key="paused",
             title="The forward is not paused",

@@ -17,7 +17,7 @@ from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit, project_for
 from kvmweb.projects.models import Project
 from networks import bridged
-from networks.actions.lookup import locked, named, still_present
+from networks.actions.lookup import locked, named, refuse_parked, still_present
 from networks.inbound import PROTOCOLS, RuleText, parse_networks, parse_ports
 from networks.limits import MOST_OPENINGS, MOST_RULES
 from networks.models import AddressSet, Network, Reservation, Rule, RuleSet
@@ -156,6 +156,7 @@ def apply_to_reservation(
         network = locked(actor, found.network.uuid)
         bridged.refuse_unfiltered(network, "rule_sets")
         reservation = still_present(found)
+        refuse_parked(reservation)
         chosen = _chosen(actor, network.project, rule_sets)
         reservation.rule_sets.set(chosen)
         _refuse_too_many(network, "rule_sets")

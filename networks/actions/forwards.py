@@ -15,7 +15,7 @@ from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
 from networks import bridged, expiry, history, whole
-from networks.actions.lookup import locked, named, still_present
+from networks.actions.lookup import locked, named, refuse_as_target, refuse_parked, still_present
 from networks.admission import parse_limit, parse_sources, refuse_lone_burst
 from networks.models import Forward, Network, Reservation
 from networks.ports import LARGEST_PORT, MOST_SHIFTED, claim, pick, refuse_unusable
@@ -114,8 +114,7 @@ def open_port(
             code="network_isolated",
         )
     bridged.refuse_way_in(network)
-    if not reservation.present:
-        raise Conflict("This address is being released.", field="reservation", code="deleting")
+    refuse_as_target(reservation)
     if protocol not in Forward.Protocol.values:
         words = ", ".join(Forward.Protocol.values)
         raise Invalid(f"There is no such protocol. Use one of: {words}.", field="protocol")
@@ -266,8 +265,8 @@ def _other_target(actor: Actor, forward: Forward, uuid: UUID | str) -> Reservati
             code="other_network",
             remedy="Delete this forward, and make one there when it is gone.",
         )
-    if not target.present:
-        raise Conflict("This address is being released.", field="reservation", code="deleting")
+    if target.pk != forward.reservation_id:
+        refuse_as_target(target)
     return target
 
 
@@ -286,6 +285,8 @@ def _set_paused(actor: Actor, uuid: UUID | str, *, paused: bool) -> Forward:
         forward = get_for(actor.user, Forward, uuid, write=True)
         network = locked(actor, forward.network.uuid)
         forward = still_present(forward)
+        if not paused:
+            refuse_parked(forward.reservation)
         if not paused and forward.is_expired:
             raise Conflict(
                 f"{forward.public_endpoint} expired.",

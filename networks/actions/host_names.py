@@ -15,7 +15,7 @@ from kvmweb.projects.actions import Actor, audit
 from networks import bridged, certificates, history, host_names
 from networks.actions.certificates import store_certificate
 from networks.actions.forwards import lock_public_address
-from networks.actions.lookup import locked, named, still_present
+from networks.actions.lookup import locked, named, refuse_as_target, still_present
 from networks.models import Certificate, HostName, Network, Reservation
 
 _HTTP, _HTTPS = 80, 443
@@ -58,7 +58,8 @@ def add_host_name(
         target = named(actor, Reservation, reservation, "reservation")
         public = lock_public_address(target.network.host, public_address)
         network = locked(actor, target.network.uuid)
-        target = _usable(network, Reservation.objects.get(pk=target.pk))
+        target = Reservation.objects.get(pk=target.pk)
+        _refuse_unusable(network, target)
         host_names.refuse_no_ports(public)
         host_names.refuse_taken(public, label, network)
         made = HostName(
@@ -102,7 +103,9 @@ def change_host_name(
         found = still_present(found)
         if "reservation" in changes:
             target = named(actor, Reservation, changes["reservation"], "reservation")
-            found.reservation = _usable(network, target)
+            if target.pk != found.reservation_id:
+                _refuse_unusable(network, target)
+            found.reservation = target
         _serve(found, changes)
         _keep(found, _given(found, changes))
         history.named(found)
@@ -127,7 +130,7 @@ def _changed(actor: Actor, network: Network, found: HostName, verb: str, action:
     return found
 
 
-def _usable(network: Network, target: Reservation) -> Reservation:
+def _refuse_unusable(network: Network, target: Reservation) -> None:
     if network.mode == Network.Mode.ISOLATED:
         raise Conflict(
             f"Network “{network}” is isolated: nothing reaches it from outside.",
@@ -142,9 +145,7 @@ def _usable(network: Network, target: Reservation) -> Reservation:
             code="other_network",
             remedy="Delete this name, and add it there when it is gone.",
         )
-    if not target.present:
-        raise Conflict("This address is being released.", field="reservation", code="deleting")
-    return target
+    refuse_as_target(target)
 
 
 def _serve(found: HostName, serving: Serving) -> None:

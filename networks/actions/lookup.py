@@ -13,8 +13,6 @@ from kvmweb.projects.actions import Actor
 from networks.models import Forward, HostName, Network, Reservation
 
 M = TypeVar("M", bound=Model)
-
-
 P = TypeVar("P", Forward, HostName, Reservation)
 
 
@@ -32,6 +30,25 @@ def still_present(part: P) -> P:
     if current is None:
         raise Conflict(f"This {part._meta.verbose_name} is being removed.", code="deleting")
     return current
+
+
+def refuse_as_target(reservation: Reservation) -> None:
+    """Raise where nothing new may lead to. Call it with the network's lock held, which who parks or
+    releases a reservation holds too."""
+    if not reservation.present:
+        raise Conflict("This address is being released.", field="reservation", code="deleting")
+    refuse_parked(reservation, "reservation")
+
+
+def refuse_parked(reservation: Reservation, field: str = "") -> None:
+    """Raise for the address of a VM that is in the recycle bin."""
+    if reservation.parked:
+        raise Conflict(
+            f"VM “{reservation.name}” is in the recycle bin: nothing leads to it.",
+            field=field,
+            code="in_bin",
+            remedy="Take the VM back from the bin first.",
+        )
 
 
 def locked(actor: Actor, uuid: UUID | str, *, field: str = "") -> Network:

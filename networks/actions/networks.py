@@ -207,12 +207,7 @@ def delete_network(actor: Actor, uuid: UUID | str) -> Network:
         near = Network.objects.filter(project=found.project_id, host=found.host_id)
         list(lock(near).order_by("pk"))
         network = locked(actor, uuid)
-        if in_use := network.reservations.filter(present=True, nic__isnull=False).count():
-            raise Conflict(
-                f"{in_use} VM{'s' if in_use > 1 else ''} still use network “{network}”.",
-                code="network_in_use",
-                remedy="Delete those VMs first.",
-            )
+        _refuse_in_use(network)
         parted = Peering.objects.of(network).filter(present=True)
         for peering in parted.select_related("network", "peer"):
             part(actor, peering)
@@ -222,6 +217,20 @@ def delete_network(actor: Actor, uuid: UUID | str) -> Network:
         job = request(actor, network, f"Delete network {network}")
         audit(actor, "network.delete", network, project=network.project, job=job.uuid)
     return network
+
+
+def _refuse_in_use(network: Network) -> None:
+    """Raise while VMs have addresses in the network, those in the recycle bin too."""
+    used = network.reservations.filter(present=True, nic__isnull=False)
+    if not (count := used.count()):
+        return
+    binned = used.filter(parked=True).count()
+    raise Conflict(
+        f"{count} VM{'s' if count > 1 else ''} still use network “{network}”"
+        + (f", {binned} of them in the recycle bin." if binned else "."),
+        code="network_in_use",
+        remedy="Delete those VMs first, for good." if binned else "Delete those VMs first.",
+    )
 
 
 def check_network(actor: Actor, uuid: UUID | str) -> Job:

@@ -14,7 +14,7 @@ from kvmweb.core.text import parse_label
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
 from networks import bridged, subnets
-from networks.actions.lookup import locked, named, still_present
+from networks.actions.lookup import locked, named, refuse_parked, still_present
 from networks.actions.services import set_speeds
 from networks.models import Network, Reservation, ReservationQuerySet
 
@@ -122,6 +122,7 @@ def change_reservation(
         reservation = get_for(actor.user, Reservation, uuid, write=True)
         network = locked(actor, reservation.network.uuid)
         reservation = still_present(reservation)
+        refuse_parked(reservation)
         before = str(reservation)
         others = network.reservations.exclude(pk=reservation.pk)
         if "name" in changes:
@@ -156,7 +157,9 @@ def delete_reservation(actor: Actor, uuid: UUID | str) -> Reservation:
             raise Conflict(
                 f"{reservation.place} belongs to VM “{reservation.name}”.",
                 code="reservation_in_use",
-                remedy="Delete the VM first.",
+                remedy="Delete the VM for good first; it is in the recycle bin."
+                if reservation.parked
+                else "Delete the VM first.",
             )
         release(reservation, network)
         job = request(actor, network, f"Release {reservation.place}")

@@ -40,6 +40,8 @@ class ReservationShown(PartShown):
     public_endpoints = serializers.SerializerMethodField(help_text="Where forwards lead here.")
 
     def get_public_endpoints(self, reservation: Any) -> list[str]:
+        if reservation.parked:
+            return []
         return [
             forward.public_endpoint for forward in reservation.open_forwards if not forward.paused
         ]

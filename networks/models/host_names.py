@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from kvmweb.core.choices import State
 from kvmweb.hosts.models import PORT_RANGE, PublicAddress
 from networks.models.panel import PanelName
 from networks.models.parts import Part, PartQuerySet, Reservation, network_for_display
@@ -64,6 +65,11 @@ class HostName(Part):
 
     def __str__(self) -> str:
         return f"{self.name} → {self.reservation.name}"
+
+    @property
+    def state(self) -> State:
+        state = super().state
+        return State.PAUSED if self.reservation.parked and state is State.ACTIVE else state
 
     @property
     def number(self) -> int:

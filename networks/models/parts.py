@@ -84,6 +84,11 @@ class Part(models.Model):
 
 
 class ReservationQuerySet(PartQuerySet["Reservation"]):
+    def targets(self) -> Self:
+        """Those that a new forward or host name may lead to."""
+        rows = self.filter(present=True, parked=False, network__present=True)
+        return rows.filter(network__mode__in=[Network.Mode.NAT, Network.Mode.ROUTED])
+
     def for_display(self) -> Self:
         """With their network's state and the forwards that lead to them."""
         forwards = Forward.objects.filter(present=True).prefetch_related("public_address")

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
@@ -20,7 +21,7 @@ from kvmweb.ui.listing import Choice, listing
 from kvmweb.ui.requests import actor_of, current_project, may_write, user_of, writable_ids
 from networks import actions, ports
 from networks.forms.forwards import ForwardChangeForm, ForwardForm
-from networks.models import Forward, Network, Reservation
+from networks.models import Forward, Reservation
 from networks.models.parts import single
 from networks.usage import unused
 
@@ -91,12 +92,9 @@ def own_address(request: HttpRequest, listening: Iterable[PublicAddress]) -> str
 
 
 def _targets(request: HttpRequest) -> list[Reservation]:
-    rows = Reservation.objects.writable_by(user_of(request)).filter(
-        present=True, network__present=True, network__mode=Network.Mode.NAT
-    )
+    rows = Reservation.objects.writable_by(user_of(request)).targets()
     if project := current_project(request):
         rows = rows.filter(network__project=project)
-    rows = rows.exclude(network__mode=Network.Mode.BRIDGED)
     return list(rows.select_related("network__host").order_by("network__name", "name"))
 
 
@@ -164,8 +162,9 @@ def _allowing(found: Forward, source: str) -> dict[str, Any]:
 
 
 def _siblings(found: Forward) -> list[Reservation]:
-    """Where the forward may lead: what is in its network."""
-    return list(found.network.reservations.filter(present=True).order_by("name"))
+    """Where the forward may lead: what is in its network, and where it leads now."""
+    own = found.network.reservations.filter(Q(present=True, parked=False) | Q(forwards=found))
+    return list(own.distinct().order_by("name"))
 
 
 @require_POST

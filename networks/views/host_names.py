@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
@@ -17,7 +18,7 @@ from kvmweb.ui.listing import listing
 from kvmweb.ui.requests import actor_of, current_project, may_write, user_of, writable_ids
 from networks import actions
 from networks.forms.host_names import HostNameForm, ServingForm
-from networks.models import HostName, Network, Reservation
+from networks.models import HostName, Reservation
 from networks.ports import addresses_of
 from networks.views.forwards import default_address
 
@@ -58,12 +59,9 @@ def new(request: HttpRequest) -> HttpResponse:
 
 
 def _targets(request: HttpRequest) -> list[Reservation]:
-    rows = Reservation.objects.writable_by(user_of(request)).filter(
-        present=True, network__present=True
-    )
+    rows = Reservation.objects.writable_by(user_of(request)).targets()
     if project := current_project(request):
         rows = rows.filter(network__project=project)
-    rows = rows.exclude(network__mode__in=[Network.Mode.ISOLATED, Network.Mode.BRIDGED])
     return list(rows.select_related("network__host").order_by("network__name", "name"))
 
 
@@ -71,7 +69,8 @@ def _targets(request: HttpRequest) -> list[Reservation]:
 @GET_OR_POST
 def host_name(request: HttpRequest, uuid: UUID) -> HttpResponse:
     found = _found(request, uuid)
-    siblings = found.network.reservations.filter(present=True).select_related("network")
+    own = Q(present=True, parked=False) | Q(host_names=found)
+    siblings = found.network.reservations.filter(own).distinct().select_related("network")
     form = ServingForm(
         request.POST or None,
         request.FILES or None,

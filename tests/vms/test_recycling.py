@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -10,16 +11,30 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from kvmweb.core.errors import Conflict, Forbidden, NotFound
+from kvmweb.core.errors import Conflict, Forbidden, NotFound, Several
+from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.jobs.models import Job
 from kvmweb.projects.actions import Actor
 from kvmweb.projects.models import AuditEvent
+from networks.actions import (
+    add_forward,
+    add_forwards,
+    add_host_name,
+    apply_to_reservation,
+    change_forward,
+    change_host_name,
+    change_reservation,
+    delete_network,
+    resume_forward,
+)
 from networks.models import Forward, HostName, Network, PortClaim, Reservation
 from networks.spec_from_rows import build_spec as network_spec
 from tests.cast import finish_job
 from tests.refusals import refused
 from vms.actions import (
     NewVm,
+    add_disk,
+    add_nic,
     bin_vm,
     change_vm,
     create_vm,
@@ -34,6 +49,12 @@ from vms.spec_from_rows import build_spec
 from vms.tasks import empty_bin
 
 pytestmark = [pytest.mark.db, pytest.mark.django_db]
+
+
+@pytest.fixture
+def public(host: Host) -> PublicAddress:
+    """One that no host or network needs itself."""
+    return PublicAddress.objects.create(host=host, address="198.51.100.12")
 
 
 def leads(network: Network) -> tuple[int, int]:
@@ -126,6 +147,71 @@ def test_nothing_is_changed_in_the_bin_and_its_name_stays_its_own(
             change(actor, vm.uuid)
     with refused(Conflict, "name", code="name_taken"):
         create_vm(actor, NewVm(name=vm.name, network=network.uuid, image=image.uuid))
+
+
+def test_nothing_new_leads_to_what_is_in_the_bin(
+    actor: Actor, vm: Vm, network: Network, image: Image, host_name: HostName, public: PublicAddress
+) -> None:
+    other = create_vm(actor, NewVm(name="db-1", network=network.uuid, image=image.uuid))
+    finish_all()
+    (there,), (here,) = ([nic.reservation for nic in each.nics.all()] for each in (vm, other))
+    away = add_forward(actor, reservation=here.uuid, target_port=80)
+    away_name = add_host_name(actor, reservation=here.uuid, name="db-1.example.org")
+    bin_vm(actor, vm.uuid)
+    kept = Forward.objects.get(reservation=there)
+    both = [{"target_port": 80, "reservation": each.uuid} for each in (here, there)]
+    with refused(Several, "forwards.1.reservation", code="in_bin"):
+        add_forwards(actor, both)
+    leading: list[Callable[[], object]] = [
+        lambda: add_forward(actor, reservation=there.uuid, target_port=80),
+        lambda: add_forward(
+            actor, reservation=there.uuid, public_address=public.uuid, protocol="all"
+        ),
+        lambda: change_forward(actor, away.uuid, reservation=there.uuid),
+        lambda: add_host_name(actor, reservation=there.uuid, name="more.example.org"),
+        lambda: change_host_name(actor, away_name.uuid, reservation=there.uuid),
+    ]
+    for ask in leading:
+        with refused(Conflict, "reservation", code="in_bin"):
+            ask()
+    changing: list[Callable[[], object]] = [
+        lambda: resume_forward(actor, kept.uuid),
+        lambda: change_reservation(actor, there.uuid, name="other"),
+        lambda: apply_to_reservation(actor, there.uuid, rule_sets=[]),
+        lambda: add_nic(actor, vm.uuid, network=network.uuid),
+        lambda: add_disk(actor, vm.uuid, size_gib=1),
+    ]
+    for ask in changing:
+        with refused(Conflict, code="in_bin"):
+            ask()
+    change_forward(actor, kept.uuid, reservation=there.uuid, note="Its note may change.")
+    change_host_name(actor, host_name.uuid, reservation=there.uuid, note="So may this.")
+    change_forward(actor, kept.uuid, reservation=here.uuid)
+
+
+def test_a_network_of_vms_in_the_bin_says_so(actor: Actor, vm: Vm, network: Network) -> None:
+    bin_vm(actor, vm.uuid)
+    with pytest.raises(Conflict, match="1 of them in the recycle bin") as caught:
+        delete_network(actor, network.uuid)
+    assert "for good" in caught.value.remedy
+
+
+def test_pages_offer_no_way_to_what_is_in_the_bin_and_say_why_there_is_none(
+    alice: User, actor: Actor, vm: Vm, host_name: HostName, client: Client
+) -> None:
+    client.force_login(alice)
+    target, forward = vm.nics.get().reservation, Forward.objects.get()
+    for page in ("/forwards/new/", "/host-names/new/"):
+        assert str(target.uuid) in client.get(page).content.decode()
+    bin_vm(actor, vm.uuid)
+    for page in ("/forwards/new/", "/host-names/new/"):
+        assert str(target.uuid) not in client.get(page).content.decode()
+    assert "in the recycle bin" in client.get(f"/forwards/{forward.uuid}/").content.decode()
+    for kind, uuid in (("forwards", forward.uuid), ("host-names", host_name.uuid)):
+        said = client.get(f"/api/v1/{kind}/{uuid}/explain/").json()
+        assert (said["reachable"], said["broken"]) == (False, "binned")
+    shown = client.get(f"/api/v1/vms/{vm.uuid}/").json()
+    assert shown["public_endpoints"] == []
 
 
 def test_a_vm_in_the_bin_may_be_deleted_past_it(actor: Actor, vm: Vm) -> None:

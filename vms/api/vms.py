@@ -95,6 +95,8 @@ class VmShown(Shown):
         return next(iter(self.get_public_endpoints(vm)), None)
 
     def get_public_endpoints(self, vm: Vm) -> list[str]:
+        if vm.goes_at is not None:
+            return []
         return [forward.public_endpoint for forward in vm.open_forwards if not forward.paused]
 
 
