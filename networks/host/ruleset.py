@@ -49,6 +49,11 @@ IP rules (br_netfilter): what comes in and goes out by the same one is nobody's 
 
 What is refused is noted for a network that wants to know (`logged`), see `noting`.
 
+A connection is judged by its first packet: only what was let through by everybody is `confirmed`,
+answered or not. That holds on the way it was judged for, out by an uplink or in by a forward. What
+goes from one network to another is judged until it is answered, or a connection that began to an
+address outside would go on to the guest of a network that has the address since.
+
 `guest_conns` is filled by packets too: what a guest begins beyond its share of the host's table of
 connections is refused, so that no tenant fills it for all.
 """
@@ -262,6 +267,8 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
     ("inet", "ours"): (
         "ct mark != 0 jump account",
         "ct state vmap { established : accept, related : accept, invalid : drop }",
+        'iifname "kw*" oifname @uplinks ct status confirmed accept comment "not answered yet"',
+        'oifname "kw*" ct status confirmed ct status dnat accept comment "not answered yet"',
         'iifname "kw*" fib saddr . iif oif missing counter drop',
         'iifname "kw*" jump limited',
         'oifname "kw*" ct status dnat goto forwarded',

@@ -145,6 +145,20 @@ def test_no_more_new_connections_a_second_than_allowed(world: World) -> None:
     assert world.reaches(FRIEND)
 
 
+def test_packets_of_one_connection_are_no_new_ones(world: World) -> None:
+    """Nobody answers, and all that is sent arrives."""
+    udp = forward(1, 2, world.target, protocol="udp", public_port=8009, port=9)
+    world.apply(replace(udp, rate=1, burst=1))
+    with world.a.entered():
+        guest = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with guest, world.lab.internet.udp_socket() as client:
+        guest.bind(("", 9))
+        guest.settimeout(DEADLINE)
+        for number in range(30):
+            client.sendto(b"%d" % number, (PUBLIC, 8009))
+            assert guest.recv(100) == b"%d" % number
+
+
 def test_the_kernel_holds_what_was_asked_for(world: World) -> None:
     world.apply(replace(world.ssh, rate=20, burst=50, connections=7))
     assert _element(world, "max_conn") == {"ct count": {"val": 7, "inv": True}}

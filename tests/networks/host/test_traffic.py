@@ -11,7 +11,7 @@ import pytest
 
 from networks.host.drivers import flows
 from networks.host.spec import ForwardSpec, NetworkSpec
-from tests.netns import ask, veth
+from tests.netns import ask, eventually, veth
 from tests.networks.host.lab import (
     OUTSIDE,
     PUBLIC,
@@ -132,6 +132,27 @@ def test_networks_do_not_reach_each_other(world: World) -> None:
     assert world.a.ask_udp(world.c_address, 7, BRIEF) == ""
     assert world.c.ask_udp(world.a_address, 7, BRIEF) == ""
     assert world.lab.host.ask_tcp(world.c_address, 80)
+
+
+def test_a_connection_from_before_a_network_does_not_reach_into_it(world: World) -> None:
+    """It began when its destination was somewhere outside, and nobody answered it."""
+    three = network(3, guests=1, source=None)
+    target = three.reservations[0].address
+    with world.a.udp_socket() as client:
+        client.sendto(b"early", (target, 7))
+        assert eventually(lambda: _began(world, target))
+        guest = world.lab.guest(three.reservations[0], three)
+        guest.udp_server(7)
+        world.apply(three)
+        assert world.lab.host.ask_udp(target, 7)
+        assert _began(world, target)
+        assert ask(client, target, 7, BRIEF) == ""
+
+
+def _began(world: World, destination: str) -> bool:
+    with world.lab.host.entered():
+        found = {flow.destination for flow in flows.listed()}
+    return socket.inet_aton(destination) in found
 
 
 def test_a_guest_cannot_use_services_of_the_host(world: World) -> None:
