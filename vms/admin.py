@@ -18,7 +18,7 @@ from vms.actions import (
     repair_vm,
     restore_vm,
 )
-from vms.models import Disk, Image, Nic, Vm
+from vms.models import Disk, Image, Nic, SshKey, Vm
 
 
 def _offer(actor: Actor, image: Image) -> object:
@@ -74,10 +74,10 @@ class NicInline(OperatorInline):
 
 @admin.register(Vm)
 class VmAdmin(OperatorAdmin):
-    """User-data may hold secrets of its project; it is not shown."""
+    """User-data may hold secrets of its project; neither it nor the password's hash is shown."""
 
     page = "vm"
-    hidden = ("user_data",)
+    hidden = ("user_data", "password_hash")
     buttons = (
         Button("check", "Check", lambda actor, vm: check_vm(actor, vm.uuid)),
         Button("bin", "Put into the bin", lambda actor, vm: bin_vm(actor, vm.uuid)),
@@ -109,3 +109,14 @@ class NicAdmin(OperatorAdmin):
     list_select_related = ("vm", "reservation__network")
     list_filter = ("reservation__network__host",)
     search_fields = ("vm__name", "reservation__address", "reservation__mac", "uuid")
+
+
+@admin.register(SshKey)
+class SshKeyAdmin(OperatorAdmin):
+    """Operators may remove a key, not add one in another's name."""
+
+    may_delete = True
+    list_display = ("name", "user", "fingerprint", "created_at")
+    list_select_related = ("user",)
+    list_filter = ("created_at",)
+    search_fields = ("name", "fingerprint", "user__username")

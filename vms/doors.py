@@ -34,7 +34,7 @@ class Door:
 
 def doors_of(vm: Vm) -> list[Door]:
     """The doors of a VM that was read by `for_display`; a paused forward is none."""
-    user = vm.image.default_user or "root"
+    user = vm.login
     return [
         _door(forward, user)
         for reservation in vm.reservations

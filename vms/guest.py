@@ -7,15 +7,29 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import re
+import secrets
 from collections.abc import Sequence
 
+from passlib.hash import sha512_crypt
+
 from kvmweb.core.errors import Invalid
+from vms.cloud_config import refuse_bad
 
 MOST_KEYS = 50
 # An RSA key of 16,384 bits has less than 3,000 characters.
 LONGEST_KEY = 8192
 # Of cloud-init's NoCloud data; larger would not fit other clouds either (EC2 allows 16 KiB).
 LARGEST_USER_DATA = 64 * 1024
+CLOUD_CONFIG = "#cloud-config"
+LEAST_PASSWORD, LONGEST_PASSWORD = 8, 128
+# crypt(5): some 80 ms here; a guest checks it at each login by password.
+_ROUNDS = 100_000
+_UNAMBIGUOUS = "abcdefghjkmnpqrstuvwxyz23456789"
+_LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+# Where a script would be of no use: cloud-init makes no such user, or takes it for its own words.
+_NO_LOGIN = frozenset({"root", "default", "nobody"})
 _KEY_TYPES = (
     "ssh-ed25519",
     "ssh-rsa",
@@ -65,12 +79,59 @@ def parse_user_data(text: str) -> str:
     """User-data as cloud-init takes it: a script or a #cloud-config. Raises Invalid."""
     if not text.strip():
         return ""
+    if not is_unicode(text) or "\0" in text:
+        raise Invalid("User-data is text without NUL characters.", field="user_data")
     if len(text.encode()) > LARGEST_USER_DATA:
         raise Invalid(f"At most {LARGEST_USER_DATA // 1024} KiB.", field="user_data")
-    if not text.startswith(("#!", "#cloud-config")):
+    if not text.startswith(("#!", CLOUD_CONFIG)):
         raise Invalid(
             "User-data begins with #! (a script) or #cloud-config.",
             field="user_data",
             remedy="Put #!/bin/sh or #cloud-config on the first line.",
         )
-    return text.replace("\r\n", "\n")
+    lines = text.replace("\r\n", "\n")
+    if lines.startswith(CLOUD_CONFIG):
+        refuse_bad(lines)
+    return lines
+
+
+def is_unicode(text: str) -> bool:
+    """Whether it can be written down: JSON may carry halves of characters."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def fingerprint(key: str) -> str:
+    """A public key's, as ssh-keygen(1) tells it."""
+    digest = hashlib.sha256(base64.b64decode(key.split(None, 2)[1])).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def parse_login(text: str) -> str:
+    """A name for the guest's first user (useradd(8)); empty leaves the image's. Raises Invalid."""
+    name = text.strip()
+    if name and (not _LOGIN.fullmatch(name) or name in _NO_LOGIN):
+        raise Invalid(
+            "A user has 1 to 32 of a-z, 0-9, - and _, begins with a letter, and is not root.",
+            field="login_user",
+            code="invalid_login",
+        )
+    return name
+
+
+def new_password() -> str:
+    """A random one of 20 characters (99 bits) that are not taken for each other, in groups."""
+    groups = ("".join(secrets.choice(_UNAMBIGUOUS) for _ in range(5)) for _ in range(4))
+    return "-".join(groups)
+
+
+def password_hash(password: str) -> str:
+    """SHA-512 crypt(5), which guests of all ages understand; empty stays so. Raises Invalid."""
+    if not password:
+        return ""
+    if not LEAST_PASSWORD <= len(password) <= LONGEST_PASSWORD or not password.isprintable():
+        raise Invalid(
+            f"A password has {LEAST_PASSWORD} to {LONGEST_PASSWORD} printable characters.",
+            field="password",
+            code="invalid_password",
+        )
+    return str(sha512_crypt.using(rounds=_ROUNDS).hash(password))

@@ -66,6 +66,8 @@ def _seed(vm: Vm) -> SeedSpec:
         instance_id=str(vm.uuid),
         hostname=vm.name,
         ssh_keys=tuple(vm.ssh_keys),
+        user=vm.login_user,
+        password_hash=vm.password_hash,
         user_data=vm.user_data,
         macs=_macs_with_ipv6(vm),
     )

@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from vms.views import files, flows, hardware, images, new, refused, vms
+from vms.views import files, flows, hardware, images, keys, new, refused, vms
 
 urlpatterns = [
+    path("account/keys/", keys.keys, name="ssh-keys"),
+    path("account/keys/<uuid:uuid>/remove/", keys.remove, name="ssh-key-remove"),
     path("vms/", vms.vms, name="vms"),
     path("vms/bin/", vms.recycle_bin, name="vms-bin"),
     path("vms/new/", new.new, name="vm-new"),

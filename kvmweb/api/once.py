@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,6 +12,7 @@ from django.contrib.auth.models import User
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -30,7 +30,8 @@ def once(handler: Handler) -> Handler:
     """Honour the Idempotency-Key of the request that this method of a view answers.
 
     The key is taken, the change made and the answer kept in one transaction, so of two equal
-    requests at the same time the second waits for the first. What was refused is not kept.
+    requests at the same time the second waits for the first. What was refused is not kept, nor a
+    secret that is told once (`tell_once`).
     """
 
     @wraps(handler)
@@ -46,6 +47,13 @@ def once(handler: Handler) -> Handler:
     return answered
 
 
+def tell_once(answer: Response, **secrets: str | None) -> Response:
+    """Add secrets to an answer that are not kept with it: told again, they are null."""
+    answer.data.update(secrets)
+    answer.told_once = tuple(secrets)  # type: ignore[attr-defined]
+    return answer
+
+
 def _once(request: Request, key: str, change: Callable[[], Response]) -> Response:
     digest = _digest(request)
     user = cast("User", request.user)
@@ -57,7 +65,8 @@ def _once(request: Request, key: str, change: Callable[[], Response]) -> Respons
         except IntegrityError:
             return _repeated(KeptAnswer.objects.get(user=user, key=key), digest)
         answer = change()
-        kept.status, kept.body = answer.status_code, _plain(answer.data)
+        untold = dict.fromkeys(getattr(answer, "told_once", ()))
+        kept.status, kept.body = answer.status_code, _plain(answer.data) | untold
         kept.location = answer.headers.get("Location", "")
         kept.save()
     return answer
@@ -76,8 +85,10 @@ def _repeated(kept: KeptAnswer, digest: str) -> Response:
 
 
 def _digest(request: Request) -> str:
+    """Under the panel's own key: a body may hold a password."""
     body = json.dumps(request.data, sort_keys=True, cls=DjangoJSONEncoder)
-    return hashlib.sha256(f"{request.method} {request.path}\n{body}".encode()).hexdigest()
+    text = f"{request.method} {request.path}\n{body}"
+    return salted_hmac("kvmweb.api.once", text, algorithm="sha256").hexdigest()
 
 
 def _plain(data: Any) -> Any:

@@ -26,7 +26,7 @@ from networks.api import (
     Reservations,
     RuleSets,
 )
-from vms.api import Catalogue, Images, Vms
+from vms.api import Catalogue, Images, SshKeys, Vms
 
 router = SimpleRouter(use_regex_path=False)
 router.register("hosts", Hosts, "host")
@@ -45,6 +45,7 @@ router.register("holdings", Holdings, "holding")
 router.register("remedies", Remedies, "remedy")
 router.register("image-catalogue", Catalogue, "image-catalogue")
 router.register("images", Images, "image")
+router.register("ssh-keys", SshKeys, "ssh-key")
 router.register("vms", Vms, "vm")
 router.register("jobs", Jobs, "job")
 router.register("projects", Projects, "project")

@@ -15,6 +15,7 @@ from vms.actions.images import (
     upload_image,
     users_of,
 )
+from vms.actions.keys import add_key, remove_key
 from vms.actions.nics import add_nic, remove_nic
 from vms.actions.power import restart_vm, resume_vm, set_power
 from vms.actions.recycling import bin_vm, delete_now, restore_vm
@@ -43,6 +44,7 @@ __all__ = [
     "NewNetwork",
     "NewVm",
     "add_disk",
+    "add_key",
     "add_nic",
     "bin_vm",
     "change_image",
@@ -60,6 +62,7 @@ __all__ = [
     "import_listed",
     "receive",
     "remove_disk",
+    "remove_key",
     "remove_nic",
     "repair_vm",
     "restart_vm",

@@ -29,8 +29,9 @@ from networks.actions import (
     reserve,
 )
 from networks.models import Forward, HostName, Network, Reservation
+from vms.actions.keys import chosen_keys
 from vms.actions.power import locked_vm, settle
-from vms.guest import parse_ssh_keys, parse_user_data
+from vms.guest import parse_login, parse_user_data, password_hash
 from vms.models import Disk, Image, Nic, Vm
 
 LARGEST_DISK_GIB = 16_384
@@ -61,7 +62,11 @@ class NewForward:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewVm:
-    """All that is asked for with a new VM. `network` is a network's UUID or one to be made."""
+    """All that is asked for with a new VM. `network` is a network's UUID or one to be made.
+
+    `keys` are those that the actor keeps, `ssh_keys` others; `login_user` is another name for the
+    image's own user. Of the password nothing but its hash is kept.
+    """
 
     name: str
     network: UUID | str | NewNetwork
@@ -70,6 +75,9 @@ class NewVm:
     memory_mib: int = 512
     disk_gib: int | None = None
     ssh_keys: Sequence[str] = ()
+    keys: Sequence[UUID | str] = ()
+    login_user: str = ""
+    password: str = field(default="", repr=False)
     user_data: str = ""
     forwards: Sequence[NewForward] = field(default_factory=tuple)
     public_address: UUID | str | None = None
@@ -86,7 +94,7 @@ def create_vm(actor: Actor, wanted: NewVm) -> Vm:
         label = _refuse_unfit(wanted, owner, host, image)
         public = lock_public_address(host, wanted.public_address) if wanted.forwards else None
         network = _network(actor, wanted, owner, host)
-        vm = _insert(wanted, label, owner, network.host, image)
+        vm = _insert(actor, wanted, label, network, image)
         reservation = reserve(network, name=label)
         Nic.objects.create(vm=vm, reservation=reservation)
         for index, forward in enumerate(wanted.forwards):
@@ -205,12 +213,22 @@ def _refuse_unfit(wanted: NewVm, owner: Project, host: Host, image: Image) -> st
         )
     if wanted.disk_gib is not None:
         _refuse_disk(wanted.disk_gib, image)
-    if not image.speaks_cloud_init and (wanted.ssh_keys or wanted.user_data):
-        raise Invalid(
-            f"Image {image} does not speak cloud-init, so it would ignore keys and user-data.",
-            field="ssh_keys" if wanted.ssh_keys else "user_data",
-        )
+    if not image.speaks_cloud_init:
+        _refuse_first_boot(wanted, image)
     return label
+
+
+def _refuse_first_boot(wanted: NewVm, image: Image) -> None:
+    """What only cloud-init would do."""
+    for name in ("ssh_keys", "keys", "user_data", "login_user", "password"):
+        if getattr(wanted, name):
+            raise Invalid(
+                f"Image {image} does not speak cloud-init: it would ignore keys, user, password "
+                "and user-data.",
+                field=name,
+                code="no_cloud_init",
+                remedy="Leave them out, or choose another image.",
+            )
 
 
 def _refuse_size(host: Host, vcpus: int, memory_mib: int, image: Image) -> None:
@@ -238,15 +256,17 @@ def _refuse_disk(disk_gib: int, image: Image) -> None:
         )
 
 
-def _insert(wanted: NewVm, label: str, owner: Project, host: Host, image: Image) -> Vm:
+def _insert(actor: Actor, wanted: NewVm, label: str, network: Network, image: Image) -> Vm:
     vm = Vm.objects.create(
-        project=owner,
-        host=host,
+        project=network.project,
+        host=network.host,
         name=label,
         image=image,
         vcpus=wanted.vcpus,
         memory_mib=wanted.memory_mib,
-        ssh_keys=parse_ssh_keys(wanted.ssh_keys),
+        ssh_keys=chosen_keys(actor, wanted.keys, wanted.ssh_keys),
+        login_user=parse_login(wanted.login_user),
+        password_hash=password_hash(wanted.password),
         user_data=parse_user_data(wanted.user_data),
     )
     Disk.objects.create(vm=vm, image=image, size_gib=wanted.disk_gib or image.min_disk_gib)

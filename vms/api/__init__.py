@@ -1,6 +1,7 @@
 """REST: images and VMs."""
 
 from vms.api.images import Catalogue, Images
+from vms.api.keys import SshKeys
 from vms.api.vms import Vms
 
-__all__ = ["Catalogue", "Images", "Vms"]
+__all__ = ["Catalogue", "Images", "SshKeys", "Vms"]

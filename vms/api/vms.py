@@ -15,11 +15,11 @@ from rest_framework.response import Response
 
 from kvmweb.api.dry_run import previewed
 from kvmweb.api.fields import Body, Filters, Nothing, PortField, Shown, StateField
-from kvmweb.api.once import once
+from kvmweb.api.once import once, tell_once
 from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of, user_of
 from kvmweb.core.access import get_for
-from kvmweb.core.errors import Conflict
+from kvmweb.core.errors import Conflict, Invalid
 from kvmweb.jobs.api import JobWithSteps, started
 from networks.api.flows import ended, ends_flows, listing, lists_flows
 from networks.api.refused import lists_refused, refused_listing
@@ -29,6 +29,7 @@ from networks.models import Forward, Network
 from networks.refused import is_filtered
 from networks.why import why_guest
 from vms import actions
+from vms.guest import LONGEST_PASSWORD, new_password
 from vms.models import Vm
 
 # What a PositiveIntegerField of PostgreSQL holds; real limits are the host's and the image's.
@@ -72,6 +73,8 @@ class VmShown(Shown):
     disks = DiskShown(many=True)
     nics = NicShown(many=True)
     ssh_keys = serializers.ListField(child=serializers.CharField())
+    login_user = serializers.CharField(source="login", help_text="Whom keys and password open.")
+    has_password = serializers.SerializerMethodField(help_text="Whether it was made with one.")
     power = serializers.ChoiceField(Vm.Power.choices, help_text="What was asked for.")
     autostart = serializers.BooleanField(help_text="It comes back when its host was off.")
     state = StateField()
@@ -88,6 +91,9 @@ class VmShown(Shown):
     job = serializers.UUIDField(source="job.uuid", allow_null=True, help_text="The newest job.")
     created_at = serializers.DateTimeField()
 
+    def get_has_password(self, vm: Vm) -> bool:
+        return bool(vm.password_hash)
+
     def get_host_names(self, vm: Vm) -> list[str]:
         return [name.name for name in vm.open_names]
 
@@ -98,6 +104,12 @@ class VmShown(Shown):
         if vm.goes_at is not None:
             return []
         return [forward.public_endpoint for forward in vm.open_forwards if not forward.paused]
+
+
+class VmMade(VmShown):
+    password = serializers.CharField(
+        allow_null=True, help_text="The one that was made; told this once, and null when repeated."
+    )
 
 
 class NetworkOfVm(Body):
@@ -162,7 +174,27 @@ class NewVm(Body):
         max_value=LARGEST,
         help_text="As large as the image when absent.",
     )
+    keys = serializers.ListField(
+        child=serializers.UUIDField(), default=list, help_text="Of the keys that you keep."
+    )
     ssh_keys = serializers.ListField(child=serializers.CharField(), default=list)
+    login_user = serializers.CharField(
+        default="",
+        allow_blank=True,
+        max_length=32,
+        help_text="Another name for the image's own user.",
+    )
+    password = serializers.CharField(
+        default="",
+        allow_blank=True,
+        trim_whitespace=False,
+        write_only=True,
+        max_length=LONGEST_PASSWORD,
+        help_text="Of that user; only its hash is kept.",
+    )
+    generate_password = serializers.BooleanField(
+        default=False, help_text="Have one made; the answer tells it, once."
+    )
     user_data = serializers.CharField(
         default="", allow_blank=True, trim_whitespace=False, help_text="A script or #cloud-config."
     )
@@ -229,14 +261,19 @@ class Vms(Resource):
     filterset_class = VmFilter
 
     @previewed
-    @takes(NewVm, VmShown)
+    @takes(NewVm, VmMade)
     @once
     def create(self, request: Request) -> Response:
         """Create a VM; on request its network and forwards with it, or nothing at all."""
         body = self.body(NewVm)
         forwards = [actions.NewForward(**forward) for forward in body.pop("forwards")]
+        made = new_password() if body.pop("generate_password") else None
+        if made and body["password"]:
+            raise Invalid("Give a password or have one made, not both.", field="password")
+        body["password"] = made or body["password"]
         wanted = actions.NewVm(**body, forwards=forwards)
-        return self.accepted(actions.create_vm(actor_of(request), wanted))
+        answer = self.accepted(actions.create_vm(actor_of(request), wanted))
+        return tell_once(answer, password=made)
 
     @previewed
     @takes(VmChange, VmShown)

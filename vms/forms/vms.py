@@ -14,7 +14,8 @@ from kvmweb.ui.forms import DRY_RUN, ActionForm, NameField, PortField
 from networks.forms.choices import AddressField, project_choices
 from networks.models import Forward, Network
 from vms.actions import NewForward, NewNetwork, NewVm
-from vms.models import Image
+from vms.forms.keys import AccessForm
+from vms.models import Image, SshKey
 
 NEW = "new"
 
@@ -49,7 +50,7 @@ class ForwardRow(forms.Form):
 ForwardRows = forms.formset_factory(ForwardRow, extra=0, max_num=20, validate_max=True)
 
 
-class NewVmForm(ActionForm):
+class NewVmForm(AccessForm):
     """All of a new VM on one page, with its network and doors."""
 
     name = NameField()
@@ -65,20 +66,6 @@ class NewVmForm(ActionForm):
         label="IPv4 subnet", required=False, help_text="Empty takes a free one."
     )
     public_address = AddressField()
-    ssh_keys = forms.CharField(
-        label="SSH public keys",
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 3, "class": "mono", "spellcheck": "false"}),
-        help_text="One a line, as in ~/.ssh/id_ed25519.pub. They open the image's user; "
-        "without one, nobody can log in by SSH unless user-data sets a password.",
-    )
-    user_data = forms.CharField(
-        label="User-data",
-        required=False,
-        strip=False,
-        widget=forms.Textarea(attrs={"rows": 6, "class": "mono", "spellcheck": "false"}),
-        help_text="A script (#!/bin/sh) or #cloud-config, run at the first boot.",
-    )
     project = forms.ChoiceField(label="Project of the new network", required=False)
 
     def __init__(
@@ -88,6 +75,7 @@ class NewVmForm(ActionForm):
         networks: list[Network],
         images: list[Image],
         addresses: list[PublicAddress],
+        keys: list[SshKey],
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
@@ -95,7 +83,9 @@ class NewVmForm(ActionForm):
         for row in self.rows.forms:
             # A row sent as it was proposed is asked for all the same.
             row.empty_permitted = False
-        self._choose("image", [(str(image.uuid), image.name) for image in images])
+        self._images = {str(image.uuid): image for image in images}
+        self._choose("image", [(uuid, image.name) for uuid, image in self._images.items()])
+        self.offer_keys(keys)
         known = [(str(network.uuid), _words(network, len(projects))) for network in networks]
         self._choose("network", [*known, (NEW, "A new network")])
         self._choose("project", project_choices(projects))
@@ -138,8 +128,7 @@ class NewVmForm(ActionForm):
             vcpus=data["vcpus"],
             memory_mib=data["memory_mib"],
             disk_gib=data["disk_gib"],
-            ssh_keys=[data["ssh_keys"]] if data["ssh_keys"].strip() else [],
-            user_data=data["user_data"],
+            **self.access(self._images[data["image"]]),
             forwards=[row.wanted() for row in self._asked_for()],
             public_address=data.get("public_address"),
             project=(data.get("project") or self._default_project) if fresh else None,

@@ -65,14 +65,16 @@ class NicSpec:
 class SeedSpec:
     """The NoCloud seed (cloud-init, datasource NoCloud).
 
-    `password_hash` is crypt(5), never the password. `macs` are those of NICs that get their
-    addresses from networks of ours, where one of these has IPv6; empty leaves them to the image.
+    `user` is another name for the image's own user. `password_hash` is crypt(5), never the
+    password. `macs` are those of NICs that get their addresses from networks of ours, where one of
+    these has IPv6; empty leaves them to the image.
     """
 
     instance_id: str
     hostname: str
     ssh_keys: tuple[str, ...] = ()
     password_hash: str = ""
+    user: str = ""
     user_data: str = ""
     macs: tuple[str, ...] = ()
 

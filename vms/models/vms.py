@@ -96,6 +96,10 @@ class Vm(Subject):
     )
     ssh_keys = models.JSONField(default=list, blank=True)
     user_data = models.TextField(blank=True)
+    login_user = models.CharField(
+        max_length=32, blank=True, help_text="The account that the image's own user is called."
+    )
+    password_hash = models.CharField(max_length=140, blank=True, editable=False)
     power_state = models.CharField(max_length=10, blank=True, editable=False)
     power_state_at = models.DateTimeField(null=True, editable=False)
     power_reason = models.CharField(max_length=200, blank=True, editable=False)
@@ -140,6 +144,11 @@ class Vm(Subject):
         if self.boots > self.boots_done and self.power == Vm.Power.ON:
             return State.RESTARTING
         return _CHANGES.get((self.power, self.power_state), transition)
+
+    @property
+    def login(self) -> str:
+        """Whom its keys and password open."""
+        return self.login_user or self.image.default_user or "root"
 
     @property
     def is_busy(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from kvmweb.core.errors import KvmwebError
@@ -22,7 +22,7 @@ from networks.ports import addresses_of, proposed
 from networks.views.forwards import default_address, warn
 from vms.actions import create_vm
 from vms.forms import NEW, NewVmForm
-from vms.models import Image, Vm
+from vms.models import Image, SshKey, Vm
 
 MOST_DOORS = 8
 
@@ -39,14 +39,24 @@ def new(request: HttpRequest) -> HttpResponse:
         networks=networks,
         images=images,
         addresses=addresses_of(_host_ids(networks, host)),
+        keys=list(SshKey.objects.visible_to(user_of(request))),
         initial=_initial(request, projects[0], networks, images, host),
     )
     if request.method == "POST" and (made := _create(request, form)):
-        return redirect("vm", made.uuid)
+        return _made(request, made, form.password_made)
     public = default_address(host) if host else None
     context = {"images": images, "networks": networks, "public": public, "host": host}
     _place_ports(form, public)
     return form_page(request, "vms/new.html", form, **context)
+
+
+def _made(request: HttpRequest, vm: Vm, password: str) -> HttpResponse:
+    """On to the VM; a password that was made is shown right here, because it is kept nowhere."""
+    if not password:
+        return redirect("vm", vm.uuid)
+    answer = render(request, "vms/made.html", {"vm": vm, "password": password})
+    answer["Cache-Control"] = "private, no-store"
+    return answer
 
 
 def _create(request: HttpRequest, form: NewVmForm) -> Vm | None:

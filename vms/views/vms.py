@@ -75,7 +75,7 @@ def vm(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = context_of(request, uuid, "overview")
     found: Vm = context["vm"]
     context["doors"] = doors = doors_of(found)
-    keyless = not found.ssh_keys and not found.user_data
+    keyless = not (found.ssh_keys or found.user_data or found.password_hash)
     context["needs_key"] = keyless and any(door.kind == "ssh" for door in doors)
     context["steps"] = fold(found.job.events.order_by("seq")) if found.job else []
     if context["may_write"]:

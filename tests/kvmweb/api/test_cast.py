@@ -37,7 +37,9 @@ from networks.models import (
 )
 from tests.kvmweb.api.conftest import Program
 from tests.panel import MADE, NAME, panel_name
-from vms.models import Image, Vm
+from tests.vms.test_first_boot import public_key
+from vms.actions import add_key
+from vms.models import Image, SshKey, Vm
 
 pytestmark = pytest.mark.db
 
@@ -74,6 +76,7 @@ class World:
     peering: Peering
     unpaired: Network
     host_name: HostName
+    key: SshKey
 
     def uuid(self, kind: str) -> str:
         if kind == "panel-name":
@@ -95,6 +98,7 @@ class World:
             "image": self.own_image,
             "rule-set": self.rule_set,
             "address-set": self.address_set,
+            "ssh-key": self.key,
             "vm": self.vm,
             "job": self.network.job,
             "project": self.project,
@@ -242,6 +246,13 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "post image-offer": ((200, 403, 404, 200, 401), nothing),
     "delete image-detail": (CHANGE, nothing),
     "get image-catalogue-list": (EVERYBODY, nothing),
+    "get ssh-key-list": (EVERYBODY, nothing),
+    "post ssh-key-list": (
+        (201, 201, 201, 201, 401),
+        lambda _: {"public_key": public_key(2)},
+    ),
+    "get ssh-key-detail": ((200, 404, 404, 404, 401), nothing),
+    "delete ssh-key-detail": ((204, 404, 404, 404, 401), nothing),
     "get vm-list": (EVERYBODY, nothing),
     "post vm-list": (
         ADD,
@@ -351,6 +362,7 @@ def world(
         host_name=host_name,
         rule_set=rule_set,
         address_set=office,
+        key=add_key(Actor(alice), public_key=public_key()),
     )
 
 

@@ -49,7 +49,9 @@ from networks.models import (
 )
 from tests.cast import finish_job
 from tests.refusals import rows
-from vms.models import Disk, Image, Nic, Vm
+from tests.vms.test_first_boot import public_key
+from vms.actions import add_key
+from vms.models import Disk, Image, Nic, SshKey, Vm
 
 pytestmark = [pytest.mark.db, pytest.mark.django_db]
 
@@ -78,6 +80,7 @@ OURS: list[type[Model]] = [
     EgressRule,
     Peering,
     Image,
+    SshKey,
     Vm,
     Disk,
     Nic,
@@ -92,7 +95,7 @@ OURS: list[type[Model]] = [
 ]
 ADDED_HERE = {Host, PublicAddress, Image, Project, Membership, User}
 CHANGED_HERE = ADDED_HERE
-DELETED_HERE = {Membership, ApiToken}
+DELETED_HERE = {Membership, ApiToken, SshKey}
 
 
 def address(model: type[Model], page: str, *args: Any) -> str:
@@ -104,6 +107,7 @@ def address(model: type[Model], page: str, *args: Any) -> str:
 def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
     """At least one row of every model."""
     create_token(Actor(alice), name="backup")
+    add_key(Actor(alice), public_key=public_key())
     forward = Forward.objects.get()
     ForwardUsage.objects.create(forward=forward, connections=1)
     NetworkUsage.objects.create(network=forward.network)

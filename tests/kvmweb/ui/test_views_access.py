@@ -27,6 +27,8 @@ from networks.models import (
     Network,
 )
 from tests.panel import panel_name
+from tests.vms.test_first_boot import public_key
+from vms.actions import add_key
 from vms.models import Image, Vm
 
 pytestmark = pytest.mark.db
@@ -67,6 +69,8 @@ DOORS = [
     Door("tokens", ALL),
     Door("token-revoke", (302, 404, 404, 404), "token", "post"),
     Door("password", ALL),
+    Door("ssh-keys", ALL),
+    Door("ssh-key-remove", (302, 404, 404, 404), "ssh_key", "post"),
     Door("theme", (302, 302, 302, 302), method="post"),
     Door("project", (302, 302, 302, 302), method="post"),
     Door("vms", ALL),
@@ -242,6 +246,7 @@ def uuids(
         "panel": panel_name(olga),
         "job": vm.job,
         "token": token,
+        "ssh_key": add_key(Actor(alice), public_key=public_key()),
         "peering": ask_peering(Actor(alice), network=network.uuid, peer=lab.uuid),
         "attachment": Attachment.objects.create(host=host, interface="br0", kind="bridge"),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.message
 import io
 import json
 import stat
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pycdlib
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +40,19 @@ def read_back(image: bytes, *more: str) -> dict[str, str]:
     return texts
 
 
+def parts(user_data: str) -> list[str]:
+    """The texts of a MIME multipart, as cloud-init takes it apart."""
+    message = email.message_from_string(user_data)
+    found = []
+    for part in message.get_payload():
+        assert isinstance(part, email.message.Message)
+        assert part.get_content_type() == "text/cloud-config"
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        found.append(content.decode())
+    return found
+
+
 @given(
     st.builds(
         SeedSpec,
@@ -44,7 +60,8 @@ def read_back(image: bytes, *more: str) -> dict[str, str]:
         hostname=st.text(max_size=63),
         ssh_keys=st.lists(st.text(max_size=100), max_size=3).map(tuple),
         password_hash=st.text(max_size=100),
-        user_data=st.text(max_size=4000),
+        user=st.text(max_size=32),
+        user_data=st.text(max_size=4000) | st.text(max_size=400).map("#cloud-config\n{}".format),
     )
 )
 def test_what_goes_in_comes_out(seed: SeedSpec) -> None:
@@ -52,7 +69,12 @@ def test_what_goes_in_comes_out(seed: SeedSpec) -> None:
     meta = json.loads(texts["meta-data"])
     assert (meta["instance-id"], meta["local-hostname"]) == (seed.instance_id, seed.hostname)
     assert tuple(meta.get("public-keys", ())) == seed.ssh_keys
-    assert texts["user-data"] == (seed.user_data or "#cloud-config\n")
+    if seed.user_data.startswith("#cloud-config"):
+        ours, theirs = parts(texts["user-data"])
+        assert yaml.safe_load(ours)["hostname"] == seed.hostname
+        assert theirs == seed.user_data
+    else:
+        assert texts["user-data"] == (seed.user_data or "#cloud-config\n")
     assert texts["vendor-data"].startswith("#cloud-config\n")
 
 
@@ -79,7 +101,33 @@ def test_the_password_is_set_for_the_images_own_user_and_does_not_expire() -> No
     assert 'password: "$6$salt$hash"\nchpasswd:\n  expire: false\nssh_pwauth: true\n' in vendor
 
 
-def test_the_users_data_is_handed_on_as_it_is() -> None:
+def test_a_config_of_the_users_own_is_merged_below_ours() -> None:
+    theirs = "#cloud-config\nuser: {name: eve}\nruncmd:\n- echo hello\n"
+    seed = replace(SEED, user="alice", password_hash="$6$salt$hash", user_data=theirs)
+    texts = cloud_init.documents(seed)
+    ours, second = parts(texts["user-data"])
+    assert yaml.safe_load(ours) == {
+        "hostname": "hello",
+        "user": {"name": "alice"},
+        "ssh_authorized_keys": list(SEED.ssh_keys),
+        "password": "$6$salt$hash",
+        "chpasswd": {"expire": False},
+        "ssh_pwauth": True,
+    }
+    assert second == theirs
+    merge = texts["user-data"].count("Merge-Type: list(append)+dict(no_replace,recurse_array)")
+    assert merge == 1
+    assert texts["vendor-data"] == "#cloud-config\n"
+
+
+def test_nothing_in_a_config_ends_its_part() -> None:
+    once = cloud_init.documents(replace(SEED, user_data="#cloud-config\n"))["user-data"]
+    boundary = once.split('"')[1]
+    hostile = f"#cloud-config\nx: 1\n--{boundary}\n\n#!/bin/sh\nrm -rf /\n--{boundary}--\n"
+    assert parts(cloud_init.documents(replace(SEED, user_data=hostile))["user-data"])[1] == hostile
+
+
+def test_a_script_of_the_users_own_is_handed_on_as_it_is() -> None:
     script = "#!/bin/sh\necho hello\n"
     assert cloud_init.documents(replace(SEED, user_data=script))["user-data"] == script
 

@@ -9,7 +9,7 @@ function bare(text) {
 }
 
 function account(name) {
-	return name == "default" || name == "" ? "guest" : name
+	return name == "default" || name == "" ? own : name
 }
 
 function keys_of(name, list,    parts, count, i) {
@@ -37,6 +37,8 @@ function flush_chpasswd() {
 	changed = secret = ""
 }
 
+BEGIN { own = "guest" }
+
 /^[ \t]*(#|$)/ { next }
 
 {
@@ -62,12 +64,14 @@ indent == 0 && !item {
 	list = ""
 	user = ""
 	if (key == "hostname") print "hostname", value
-	if (key == "password") print password_verb(value), "guest", value
+	if (key == "password") print password_verb(value), own, value
 	if (key == "ssh_authorized_keys") keys_of("default", value)
 	next
 }
 
-section == "ssh_authorized_keys" && item { print "key guest", line; next }
+section == "user" && key == "name" { print "user", own = value; next }
+
+section == "ssh_authorized_keys" && item { print "key", own, line; next }
 
 section == "runcmd" && item { print "run", line; next }
 
