@@ -66,15 +66,16 @@ def _words(blocks: list[IPv4Network]) -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def refuse_overlap(subnet: IPv4Network, taken: Iterable[Taken]) -> None:
-    """Raise Conflict when `subnet` shares even one address with anything taken."""
+def refuse_overlap(subnet: IPv4Network, taken: Iterable[Taken], remedy: str = "") -> None:
+    """Raise Conflict when `subnet` shares even one address with anything taken. `remedy` is what
+    else may be done about it."""
     for other, words in taken:
         if subnet.overlaps(other):
             raise Conflict(
                 f"{subnet} overlaps {words}.",
                 field="ipv4_subnet",
                 code="subnet_overlaps",
-                remedy="Choose another subnet, or leave it empty to get a free one.",
+                remedy=f"Choose another subnet, or leave it empty to get a free one.{remedy}",
             )
 
 

@@ -60,7 +60,12 @@ def _give(host: Host, address: str) -> None:
     known = PublicAddress.objects.select_related("host").filter(address=address).first()
     if known is None:
         first = not host.public_addresses.filter(is_default=True).exists()
-        PublicAddress.objects.create(host=host, address=address, is_default=first)
+        new = PublicAddress(host=host, address=address, is_default=first)
+        try:
+            new.full_clean()
+        except ValidationError as error:
+            raise Invalid(" ".join(error.messages), field="address") from error
+        new.save()
     elif known.host_id != host.pk:
         raise Conflict(f"{address} belongs to host {known.host}.", field="address")
 

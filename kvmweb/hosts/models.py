@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Self, TypeVar
 from uuid import uuid4
 
@@ -78,9 +78,17 @@ def _is_prefix(value: object) -> bool:
     return not odd and 16 <= prefix.prefixlen <= SUBNET_PREFIX
 
 
+def _is_block(value: object) -> bool:
+    return _is_subnet(value) and IPv4Network(str(value)).prefixlen <= _LONGEST_BLOCK
+
+
+def _overlaps(block: IPv4Network, subnet: str) -> bool:
+    return bool(subnet) and block.overlaps(IPv4Network(subnet))
+
+
 def refuse_no_block(value: object) -> None:
     """A validator: `value` must be an IPv4 subnet with room for networks."""
-    if not _is_subnet(value) or IPv4Network(str(value)).prefixlen > _LONGEST_BLOCK:
+    if not _is_block(value):
         raise ValidationError("Write an IPv4 subnet up to /16, such as 100.64.0.0/10.")
 
 
@@ -171,6 +179,22 @@ class Host(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        """What it knows networks with routers of their own by is nobody else's there."""
+        if not _is_block(self.transit_block) or self.pk is None:
+            return
+        if Host.objects.filter(pk=self.pk, transit_block=self.transit_block).exists():
+            return
+        block = IPv4Network(self.transit_block)
+        public = [each.address for each in self.public_addresses.all() if not each.is_ipv6]
+        if found := next((each for each in public if IPv4Address(each) in block), None):
+            words = f"{found}, a public address of the host, is in it."
+            raise ValidationError({"transit_block": words})
+        behind = self.networks.exclude(transit_subnet="").filter(present=True)
+        if near := next((each for each in behind if _overlaps(block, each.ipv4_subnet)), None):
+            words = f"Guests of network “{near}”, which has a router of its own, are in it."
+            raise ValidationError({"transit_block": words})
+
     @property
     def findings(self) -> list[dict[str, str]]:
         """What it found in the way of networks last, the worst first."""
@@ -225,6 +249,28 @@ class PublicAddress(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+    def clean(self) -> None:
+        """No guest has an address by which its host is to be reached: that would be hidden from
+        the guest and its neighbours, behind a router of their own too."""
+        kept = type(self).objects.filter(pk=self.pk, host_id=self.host_id, address=self.address)
+        if self.host_id is None or not self.address or kept.exists():
+            return
+        if words := self._hidden_by():
+            raise ValidationError({"address": f"{self.address} is in {words}."})
+
+    def _hidden_by(self) -> str:
+        try:
+            address = ip_address(self.address)
+        except ValueError:
+            return ""  # said of the field itself
+        if address in IPv4Network(self.host.transit_block):
+            return f"{self.host.transit_block}, the transit block of the host"
+        for network in self.host.networks.all():
+            for subnet in filter(None, (network.ipv4_subnet, network.ipv6_subnet)):
+                if address in ip_network(subnet):
+                    return f"{subnet}, the subnet of network “{network}”"
+        return ""
 
     @property
     def is_ipv6(self) -> bool:

@@ -24,7 +24,7 @@ from networks import bridged, subnets
 from networks.actions.attachments import host_of, put_on
 from networks.actions.ipv6 import choose_ipv6
 from networks.actions.lookup import locked
-from networks.actions.own_router import refuse_routed, reserved, transit
+from networks.actions.own_router import own_router_remedy, refuse_routed, reserved, transit
 from networks.actions.peering import part
 from networks.actions.settings import (
     apply_settings,
@@ -133,7 +133,9 @@ def new_network(
         routed = []
     if ipv4_subnet.strip():
         subnet = subnets.parse_subnet(ipv4_subnet, routed)
-        subnets.refuse_overlap(subnet, reserved(host) if own_router else taken)
+        subnets.refuse_overlap(subnet, reserved(host))
+        if not own_router:
+            subnets.refuse_overlap(subnet, taken, own_router_remedy(mode))
     else:
         subnet = subnets.propose(taken)
     source = host.public_addresses.filter(is_default=True).first()

@@ -48,6 +48,13 @@ def refuse_peers(network: Network, field: str) -> None:
         )
 
 
+def own_router_remedy(mode: str) -> str:
+    """What else to do about a subnet that something on the host has already."""
+    if mode == Network.Mode.ROUTED:
+        return ""
+    return " With a router of its own (own_router) the network may have this one all the same."
+
+
 def reserved(host: Host) -> list[subnets.Taken]:
     """What no network of the host may have an address of, whatever its router."""
     block = transit_block(host)

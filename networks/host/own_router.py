@@ -220,13 +220,6 @@ def inside(spec: NetworkSpec) -> Inside:
     )
 
 
-def _more_settings(bridge: str) -> Iterator[tuple[str, str, str]]:
-    """What comes from the host is not expected there, and guests are answered for the gateway's
-    address alone."""
-    yield "all", "ipv4/rp_filter", "0"
-    yield bridge, "ipv4/arp_ignore", "1"
-
-
 def translation(spec: NetworkSpec) -> str:
     """The rules of the namespace, as a file that replaces those there are."""
     host = host_side(spec).gateway

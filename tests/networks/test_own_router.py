@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvmweb.core.errors import Conflict, Invalid
+from kvmweb.hosts.enrol import enrol
 from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.projects.actions import Actor
 from networks import subnets
@@ -21,6 +22,7 @@ from networks.models import Network
 from networks.spec_from_rows import build_spec
 from tests.cast import finish_job
 from tests.refusals import refused
+from vms.models import Image
 
 pytestmark = [pytest.mark.db, pytest.mark.django_db]
 
@@ -82,6 +84,76 @@ def test_it_hides_no_public_address_and_not_what_its_host_knows_it_by(
     for subnet in ("10.62.0.0/24", "10.64.3.0/24"):
         with refused(Conflict, "ipv4_subnet", code="subnet_overlaps"):
             create_network(actor, name="one", ipv4_subnet=subnet, own_router=True)
+
+
+@pytest.mark.parametrize("address", ["10.61.0.9", "10.60.0.9", "100.64.0.9", "fd00::60:9"])
+def test_a_public_address_added_later_hides_from_no_guest(
+    actor: Actor, host: Host, network: Network, address: str
+) -> None:
+    """Neither in a subnet, behind whatever router, nor where the host knows such networks."""
+    own(actor, "behind", "10.61.0.0/24")
+    Network.objects.filter(pk=network.pk).update(ipv6="nat66", ipv6_subnet="fd00::/64")
+    with pytest.raises(ValidationError) as caught:
+        PublicAddress(host=host, address=address).full_clean()
+    assert set(caught.value.message_dict) == {"address"}
+    with refused(Invalid, "address"):
+        enrol(host.name, address="10.61.0.9")
+    PublicAddress(host=host, address="198.51.100.99").full_clean()
+
+
+@pytest.mark.parametrize("block", ["10.61.0.0/16", "198.51.0.0/16"])
+def test_another_block_hides_nothing_that_is_there(
+    actor: Actor, host: Host, network: Network, block: str
+) -> None:
+    own(actor, "behind", "10.61.0.0/24")
+    host.transit_block = block
+    with pytest.raises(ValidationError) as caught:
+        host.full_clean()
+    assert set(caught.value.message_dict) == {"transit_block"}
+    host.transit_block = "100.64.0.0/12"
+    host.full_clean()
+
+
+def test_a_taken_subnet_is_refused_with_what_helps(actor: Actor, network: Network) -> None:
+    """None where it would not help."""
+    for subnet, mode, fits in (
+        (network.ipv4_subnet, "nat", True),
+        (network.ipv4_subnet, "routed", False),
+        ("198.51.100.8/29", "nat", False),
+    ):
+        with pytest.raises((Conflict, Invalid)) as caught:
+            create_network(actor, name="again", ipv4_subnet=subnet, mode=mode)
+        assert ("own_router" in caught.value.remedy) is fits
+
+
+def test_a_vm_is_made_with_a_network_that_has_a_router_of_its_own(
+    client: Client, alice: User, network: Network, image: Image
+) -> None:
+    client.force_login(alice)
+    form = {
+        "name": "web-2",
+        "image": image.uuid,
+        "vcpus": 1,
+        "memory_mib": 512,
+        "network": "new",
+        "network_name": "same",
+        "ipv4_subnet": network.ipv4_subnet,
+        "forwards-TOTAL_FORMS": 0,
+        "forwards-INITIAL_FORMS": 0,
+    }
+    refusal = client.post("/vms/new/", form)
+    assert refusal.status_code == 409
+    assert "own_router" in refusal.content.decode()
+    assert client.post("/vms/new/", {**form, "own_router": "on"}).status_code == 302
+    assert Network.objects.get(name="same").transit_subnet
+    body = {
+        "name": "web-3",
+        "image": str(image.uuid),
+        "network": {"name": "more", "ipv4_subnet": network.ipv4_subnet, "own_router": True},
+    }
+    made = client.post("/api/v1/vms/", body, content_type="application/json")
+    assert made.status_code == 202, made.content
+    assert Network.objects.get(name="more").transit_subnet == "100.64.1.0/24"
 
 
 def test_a_block_that_is_full_is_said(actor: Actor, host: Host) -> None:

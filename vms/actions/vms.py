@@ -48,6 +48,7 @@ class NewNetwork:
     name: str
     ipv4_subnet: str = ""
     mode: str = Network.Mode.NAT
+    own_router: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +154,12 @@ def _network(actor: Actor, wanted: NewVm, owner: Project, host: Host) -> Network
 def _made_with_it(wanted: NewNetwork, owner: Project, host: Host) -> Network:
     try:
         return new_network(
-            owner, host, name=wanted.name, mode=wanted.mode, ipv4_subnet=wanted.ipv4_subnet
+            owner,
+            host,
+            name=wanted.name,
+            mode=wanted.mode,
+            ipv4_subnet=wanted.ipv4_subnet,
+            own_router=wanted.own_router,
         )
     except (Invalid, Conflict) as error:
         error.field = f"network.{error.field}" if error.field else "network"

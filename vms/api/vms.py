@@ -118,6 +118,7 @@ class NetworkOfVm(Body):
     name = serializers.CharField()
     ipv4_subnet = serializers.CharField(default="", allow_blank=True)
     mode = serializers.ChoiceField(Network.Mode.choices, default=Network.Mode.NAT)
+    own_router = serializers.BooleanField(default=False)
 
 
 _MODES = [mode for mode in Network.Mode.values if mode != Network.Mode.BRIDGED]
@@ -134,6 +135,10 @@ _MODES = [mode for mode in Network.Mode.values if mode != Network.Mode.BRIDGED]
                     "name": {"type": "string"},
                     "ipv4_subnet": {"type": "string"},
                     "mode": {"type": "string", "enum": _MODES},
+                    "own_router": {
+                        "type": "boolean",
+                        "description": "The subnet may be one that others of the host have too.",
+                    },
                 },
                 "required": ["name"],
                 "additionalProperties": False,

@@ -65,6 +65,11 @@ class NewVmForm(AccessForm):
     ipv4_subnet = forms.CharField(
         label="IPv4 subnet", required=False, help_text="Empty takes a free one."
     )
+    own_router = forms.BooleanField(
+        label="Own router",
+        required=False,
+        help_text="So the subnet may be one that other networks have too. Without IPv6 and peers.",
+    )
     public_address = AddressField()
     project = forms.ChoiceField(label="Project of the new network", required=False)
 
@@ -120,7 +125,11 @@ class NewVmForm(AccessForm):
         """The cleaned form as the action takes it."""
         data = self.cleaned_data
         fresh = data["network"] == NEW
-        network = NewNetwork(name=data["network_name"], ipv4_subnet=data["ipv4_subnet"])
+        network = NewNetwork(
+            name=data["network_name"],
+            ipv4_subnet=data["ipv4_subnet"],
+            own_router=data["own_router"],
+        )
         return NewVm(
             name=data["name"],
             network=network if fresh else data["network"],
@@ -152,7 +161,11 @@ class NewVmForm(AccessForm):
 
 
 # What the action calls the fields of a network made with the VM, and their names in the form.
-NETWORK_FIELDS = {"network.name": "network_name", "network.ipv4_subnet": "ipv4_subnet"}
+NETWORK_FIELDS = {
+    "network.name": "network_name",
+    "network.ipv4_subnet": "ipv4_subnet",
+    "network.own_router": "own_router",
+}
 
 
 def _words(network: Network, projects: int) -> str:
