@@ -20,6 +20,7 @@ app.conf.update(
         "expire": {"task": "networks.expire", "schedule": settings.KVMWEB_SWEEP_INTERVAL},
         "bin": {"task": "vms.empty_bin", "schedule": settings.KVMWEB_SWEEP_INTERVAL},
         "forget-uploads": {"task": "vms.forget_uploads", "schedule": 3600},
+        "forget-metrics": {"task": "vms.forget_metrics", "schedule": 86_400},
         "sweep": {"task": "kvmweb.jobs.sweep", "schedule": settings.KVMWEB_SWEEP_INTERVAL},
     },
 )

@@ -7,8 +7,11 @@ from typing import Any
 
 from celery import shared_task
 
+from kvmweb.core.errors import Invalid
 from kvmweb.hosts.tasks import opened
-from vms import actions
+from kvmweb.metrics.rings import Rings
+from kvmweb.metrics.writing import writer
+from vms import actions, metrics
 from vms.actions import recycling
 from vms.spec_from_rows import record_observed
 
@@ -20,6 +23,22 @@ def observed(envelope: dict[str, Any]) -> None:
     if message := opened(envelope):
         host, payload = message
         record_observed(host, payload)
+
+
+@shared_task(name="vms.measured", expires=300)
+def measured(envelope: dict[str, Any]) -> None:
+    if message := opened(envelope):
+        host, payload = message
+        try:
+            metrics.record(host, payload)
+        except Invalid as error:
+            log.warning("message of host %s dropped: %s", host, error.message)
+
+
+@shared_task(name="vms.forget_metrics", expires=600)
+def forget_metrics() -> None:
+    """Of what is long gone."""
+    writer().later(Rings.forget)
 
 
 @shared_task(name="vms.empty_bin", expires=60)

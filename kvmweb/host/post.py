@@ -27,6 +27,7 @@ USED = "networks.used"
 LEASED = "networks.leased"
 DRIFTED = "networks.drifted"
 MENDED = "networks.mended"
+MEASURED = "vms.measured"
 
 
 class BrokerAway(Exception):

@@ -190,6 +190,9 @@ KVMWEB_PANEL_PORT = env.integer("PANEL_PORT", 8000)
 # Where hosts find the panel that serve it by a name, unless an operator says otherwise.
 KVMWEB_PANEL_ADDRESS = env.text("PANEL_ADDRESS", "127.0.0.1")
 
+# Where what hosts measured is kept; web and control worker share it.
+KVMWEB_METRICS = env.text("METRICS", str(STATE_DIR / "metrics"))
+
 # Where the image library lies; web and its worker share it.
 KVMWEB_IMAGES = env.text("IMAGES", str(STATE_DIR / "images"))
 # In GiB: the largest file of an image, the largest disk in it, what stays free on the library's

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,8 +25,9 @@ from kvmweb.host.answering import answer_questions
 from kvmweb.host.app import make_app
 from kvmweb.host.config import HostConfig
 from kvmweb.host.facts import Hypervisor, gather, version_text
-from kvmweb.host.post import HEARTBEAT, LEASED, OBSERVED, USED, BrokerAway, Post, Send
+from kvmweb.host.post import HEARTBEAT, LEASED, MEASURED, OBSERVED, USED, BrokerAway, Post, Send
 from kvmweb.host.program.accelerator import accelerator
+from kvmweb.host.program.meter import Meter, slot_before, until_next
 from kvmweb.host.program.questions import answers
 from kvmweb.host.program.surroundings import surroundings
 from kvmweb.host.pulse import BEAT, heartbeat
@@ -77,6 +79,7 @@ async def _watch(config: HostConfig) -> int:
         tasks.create_task(answer_questions(config, questions))
         tasks.create_task(_repeat(ROUND, monitor.count))
         tasks.create_task(monitor.follow_firewall())
+        tasks.create_task(monitor.measure())
         tasks.create_task(_repeat(leases.ROUND, monitor.list_leases))
     return 0
 
@@ -131,6 +134,17 @@ class Monitor:
         self._hypervisor = replace(
             self._hypervisor, accelerator=found.accelerator, accelerator_reason=found.reason
         )
+
+    async def measure(self) -> None:
+        """Measure at every multiple of ten seconds, and send some rounds together."""
+        meter = Meter(self._config.libvirt_uri)
+        thread = ThreadPoolExecutor(1, thread_name_prefix="meter")
+        while True:
+            await asyncio.sleep(until_next(time.time()))
+            slot = slot_before(time.time())
+            await asyncio.get_running_loop().run_in_executor(thread, meter.look, slot)
+            if meter.is_due(slot) and await self._post(MEASURED, meter.waiting):
+                meter.sent()
 
     async def follow_firewall(self) -> None:
         """Look at what is in the way of networks whenever the firewall changes, and tell at once
