@@ -40,7 +40,8 @@ There is no DHCPv6: to learn who asks, dnsmasq would wait for that guest and lea
 
 A guest of a bridged network (`bridged`) is on a bridge of the host's owner and has its addresses
 from outside, so its MAC alone is known. Where it is `guarded`, it is closed but for `let_all` and
-`let_ports`, to all that comes by that bridge. This is told without conntrack, which knows frames
+`let_ports`, to all that comes by that bridge or is passed on by the host, whose own programs alone
+reach it. This is told without conntrack, which knows frames
 that are bridged only where the kernel was built for it (NF_CONNTRACK_BRIDGE). TCP is refused where
 it begins; `let_in4` remembers what was let in, so that closing a port ends it too, and what it has
 no room for is only not ended. `asked4` remembers for a minute whom the guest has sent UDP first,
@@ -91,6 +92,7 @@ _BASE_CHAINS: dict[tuple[Family, str], str] = {
     ("inet", "guest_in"): "type filter hook input priority -5",
     ("bridge", "pre"): "type filter hook prerouting priority -300",
     ("bridge", "between"): "type filter hook forward priority -300",
+    ("bridge", "from_host"): "type filter hook output priority -300",
     ("bridge", "out"): "type filter hook postrouting priority 300",
 }
 
@@ -143,6 +145,8 @@ _ASKED = "flags dynamic,timeout; timeout 1m;"
 _OPENS = "tcp flags & (syn | ack) == syn"
 # Only where there are flags to read: a first fragment may end before them (RFC 1858, 3).
 _OPENS_NOT = "tcp flags & (syn | ack) != syn"
+# Only then a packet has the socket of a process; what the host passes on has none.
+_BY_A_PROGRAM = "meta skuid 0-4294967295"
 _TOO_MUCH = "update @ask_rate { iifname limit rate over 200/second burst 1000 packets }"
 _ERRORS = "destination-unreachable, time-exceeded, parameter-problem"
 TOO_MANY = "too_many"
@@ -442,6 +446,11 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
     ("bridge", "between"): (
         "iifname @apart oifname @apart counter drop",
         "oifname @guarded goto guard",
+    ),
+    ("bridge", "from_host"): (
+        "oifname != @guarded accept",
+        f"{_BY_A_PROGRAM} accept",
+        "goto guard",
     ),
     ("bridge", "arp4"): (
         "iifname . arp saddr ether @own_mac arp saddr ip 0.0.0.0 arp operation request accept",

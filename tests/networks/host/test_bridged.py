@@ -243,6 +243,25 @@ def test_other_networks_stand_beside_it(site: Site) -> None:
     assert far.ask_tcp(OUTSIDE, 90) == "198.51.100.60", "nor are those of others"
 
 
+def test_guests_of_other_networks_come_by_the_host_and_are_outside_too(site: Site) -> None:
+    """What the host passes on is closed, what it says itself is not."""
+    other = network(2)
+    site.lab.apply(site.opened(*rules("tcp", 80)))
+    inside = site.lab.guest(other.reservations[0], other)
+    site.lab.apply(other)
+    assert site.host.ask_tcp(FIRST, 81) == PUBLIC
+    assert site.host.ask_udp(FIRST, 7) == PUBLIC
+    assert site.host.pings(FIRST)
+    assert inside.ask_tcp(FIRST, 80) == SECOND_PUBLIC
+    assert inside.ask_tcp(FIRST, 81, BRIEF) == ""
+    assert inside.ask_udp(FIRST, 7, BRIEF) == ""
+    assert not inside.pings(FIRST, BRIEF)
+    site.lab.apply(site.opened(*rules("tcp", 80, 81), *rules("udp", 7), *rules("icmp")))
+    assert inside.ask_tcp(FIRST, 81) == SECOND_PUBLIC
+    assert inside.ask_udp(FIRST, 7) == SECOND_PUBLIC
+    assert inside.pings(FIRST)
+
+
 def first_fragment(source: str, target: str, content: bytes) -> bytes:
     """An IPv4 packet of TCP that another one completes (RFC 791, 3.1)."""
     size = struct.pack("!H", 20 + len(content))
