@@ -166,7 +166,8 @@ def _forward(row: Forward, protocol: str) -> ForwardSpec:
 
 
 def _host_names(network: Network) -> list[HostNameSpec]:
-    rows = network.hostnames.filter(present=True, reservation__parked=False)
+    """Those that are served, as with forwards."""
+    rows = network.hostnames.filter(present=True, paused=False, reservation__parked=False)
     rows = rows.select_related("reservation", "public_address", "certificate")
     return [
         HostNameSpec(

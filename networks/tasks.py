@@ -12,6 +12,7 @@ from kvmweb.core.errors import Invalid
 from kvmweb.hosts.models import Host
 from kvmweb.hosts.tasks import opened
 from networks import actions, drift, expiry, leases, remedies, usage
+from networks.models import Forward, HostName
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +49,15 @@ def _record(write: Callable[[Host, object], None], envelope: dict[str, Any]) -> 
 
 @shared_task(name="networks.expire", expires=60)
 def expire() -> None:
-    """Close the forwards whose time is over; one that cannot be closed holds up no other."""
-    for pk in expiry.due():
+    """Close what leads in though its time is over."""
+    _close(expiry.due(Forward), actions.expire_forward)
+    _close(expiry.due(HostName), actions.expire_host_name)
+
+
+def _close(due: list[int], close: Callable[[int], None]) -> None:
+    """One that cannot be closed holds up no other."""
+    for pk in due:
         try:
-            actions.expire_forward(pk)
+            close(pk)
         except Exception:
-            log.exception("could not close the expired forward %s", pk)
+            log.exception("%s could not close %s", close.__name__, pk)

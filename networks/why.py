@@ -108,8 +108,7 @@ def why_peering(user: User, peering: Peering) -> Explanation:
 
 def why_host_name(user: User, name: HostName) -> Explanation:
     """For requests by a host name."""
-    binned = (_binned(name.reservation),) if name.reservation.parked else ()
-    known = (*_told(name.network), *binned)
+    known = (*_told(name.network), *_paused(name))
     case = Case(network=str(name.network.uuid), host_name=str(name.uuid))
     return _explanation(user, name.network, known, case)
 
@@ -178,25 +177,29 @@ def _binned(target: Reservation) -> Step:
     )
 
 
-def _paused(forward: Forward) -> Iterator[Step]:
-    if forward.reservation.parked:
-        yield _binned(forward.reservation)
-    elif forward.paused:
+def _paused(found: Forward | HostName) -> Iterator[Step]:
+    what, kept = ("forward", "port") if isinstance(found, Forward) else ("host name", "name")
+    if found.reservation.parked:
+        yield _binned(found.reservation)
+    elif found.paused:
+        over = found.is_expired
         yield Step(
             key="paused",
-            title="The forward is not paused",
+            title=f"The {what} is not paused",
             verdict="broken",
-            found="It is paused: its port is kept, and nobody gets in.",
-            wanted="A forward that is not paused.",
-            remedy="Resume it.",
-            mend="resume",
+            found=f"It {'has expired' if over else 'is paused'}: its {kept} is kept, and nobody"
+            " gets in.",
+            wanted=f"A {what} that is not paused.",
+            remedy="Extend it, or let it last for good." if over else "Resume it.",
+            mend="" if over else "resume",
         )
-    elif forward.problem:
+    elif found.problem:
         yield Step(
             key="refused",
-            title="The host took the forward",
+            title=f"The host took the {what}",
             verdict="broken",
-            found=forward.problem,
-            wanted="A forward that the host could set up.",
-            remedy="Choose another public port, or remove what stands in its way.",
+            found=found.problem,
+            wanted=f"A {what} that the host could set up.",
+            remedy=f"Choose another public {'port' if kept == 'port' else 'address'}, or remove"
+            " what stands in its way.",
         )

@@ -28,7 +28,15 @@ from networks.actions.forwards import (
     pause_forward,
     resume_forward,
 )
-from networks.actions.host_names import add_host_name, change_host_name, delete_host_name
+from networks.actions.host_names import (
+    add_host_name,
+    change_host_name,
+    delete_host_name,
+    expire_host_name,
+    extend_host_name,
+    pause_host_name,
+    resume_host_name,
+)
 from networks.actions.ipv6 import set_ipv6
 from networks.actions.networks import (
     check_network,
@@ -83,18 +91,22 @@ __all__ = [
     "delete_rule_set",
     "end_peering",
     "expire_forward",
+    "expire_host_name",
     "extend_forward",
+    "extend_host_name",
     "lock_public_address",
     "new_network",
     "open_port",
     "park",
     "pause_forward",
+    "pause_host_name",
     "proposed_subnet",
     "release",
     "release_attachment",
     "repair_network",
     "reserve",
     "resume_forward",
+    "resume_host_name",
     "set_ipv6",
     "set_repairs",
     "set_services",

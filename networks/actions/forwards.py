@@ -213,15 +213,7 @@ def _admit(forward: Forward, changes: Admission) -> None:
     if "source_nat" in changes:
         whole.set_source_nat(forward, wanted=changes["source_nat"])
     if "expires_at" in changes:
-        _set_expiry(forward, changes["expires_at"])
-
-
-def _set_expiry(forward: Forward, expires_at: datetime | None) -> None:
-    """Another end; a forward that was closed by its old one is open again."""
-    expiry.refuse_past(expires_at)
-    if forward.is_expired:
-        forward.paused = False
-    forward.expires_at = expires_at
+        expiry.set_end(forward, changes["expires_at"])
 
 
 def extend_forward(actor: Actor, uuid: UUID | str, *, hours: int = expiry.USUAL_HOURS) -> Forward:
@@ -232,7 +224,7 @@ def extend_forward(actor: Actor, uuid: UUID | str, *, hours: int = expiry.USUAL_
         forward = get_for(actor.user, Forward, uuid, write=True)
         network = locked(actor, forward.network.uuid)
         forward = still_present(forward)
-        _set_expiry(forward, expiry.extended(forward.expires_at, hours))
+        expiry.set_end(forward, expiry.extended(forward.expires_at, hours))
         return _changed(actor, network, forward, "Extend", "extend")
 
 
@@ -287,12 +279,7 @@ def _set_paused(actor: Actor, uuid: UUID | str, *, paused: bool) -> Forward:
         forward = still_present(forward)
         if not paused:
             refuse_parked(forward.reservation)
-        if not paused and forward.is_expired:
-            raise Conflict(
-                f"{forward.public_endpoint} expired.",
-                code="expired",
-                remedy="Extend it, or let it last for good.",
-            )
+            expiry.refuse_expired(forward, forward.public_endpoint)
         forward.paused = paused
         verb = "pause" if paused else "resume"
         return _changed(actor, network, forward, verb.capitalize(), verb)

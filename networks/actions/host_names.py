@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TypedDict, Unpack
 from uuid import UUID
 
@@ -10,12 +11,13 @@ from django.utils import timezone
 
 from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict, Invalid
+from kvmweb.core.locks import lock
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
-from networks import bridged, certificates, history, host_names
+from networks import bridged, certificates, expiry, history, host_names
 from networks.actions.certificates import store_certificate
 from networks.actions.forwards import lock_public_address
-from networks.actions.lookup import locked, named, refuse_as_target, still_present
+from networks.actions.lookup import locked, named, refuse_as_target, refuse_parked, still_present
 from networks.models import Certificate, HostName, Network, Reservation
 
 _HTTP, _HTTPS = 80, 443
@@ -36,6 +38,7 @@ class Serving(TypedDict, total=False):
     certificate: str
     private_key: str
     note: str
+    expires_at: datetime | None
 
 
 class HostNameChanges(Serving, total=False):
@@ -122,7 +125,58 @@ def delete_host_name(actor: Actor, uuid: UUID | str) -> HostName:
         return _changed(actor, network, found, "Remove", "delete")
 
 
-def _changed(actor: Actor, network: Network, found: HostName, verb: str, action: str) -> HostName:
+def pause_host_name(actor: Actor, uuid: UUID | str) -> HostName:
+    """Serve a name to nobody and keep it; its open connections end."""
+    return _set_paused(actor, uuid, paused=True)
+
+
+def resume_host_name(actor: Actor, uuid: UUID | str) -> HostName:
+    """Serve a paused name again."""
+    return _set_paused(actor, uuid, paused=False)
+
+
+def _set_paused(actor: Actor, uuid: UUID | str, *, paused: bool) -> HostName:
+    with transaction.atomic():
+        found = get_for(actor.user, HostName, uuid, write=True)
+        network = locked(actor, found.network.uuid)
+        found = still_present(found)
+        if not paused:
+            refuse_parked(found.reservation)
+            expiry.refuse_expired(found, found.name)
+        found.paused = paused
+        verb = "pause" if paused else "resume"
+        return _changed(actor, network, found, verb.capitalize(), verb)
+
+
+def extend_host_name(
+    actor: Actor, uuid: UUID | str, *, hours: int = expiry.USUAL_HOURS
+) -> HostName:
+    """Let a name lead on for longer, by so many hours from its end or from now; one that has
+    expired is served again.
+    """
+    with transaction.atomic():
+        found = get_for(actor.user, HostName, uuid, write=True)
+        network = locked(actor, found.network.uuid)
+        found = still_present(found)
+        expiry.set_end(found, expiry.extended(found.expires_at, hours))
+        return _changed(actor, network, found, "Extend", "extend")
+
+
+def expire_host_name(pk: int) -> None:
+    """Close a name whose time is over, for the sweep; it stays its project's."""
+    with transaction.atomic():
+        known = HostName.objects.select_related("network").get(pk=pk)
+        network = lock(Network.objects.all()).get(pk=known.network_id)
+        found = HostName.objects.get(pk=pk)
+        if not network.present or not found.present or found.paused or not found.is_expired:
+            return
+        found.paused = True
+        _changed(None, network, found, "Close expired", "expire")
+
+
+def _changed(
+    actor: Actor | None, network: Network, found: HostName, verb: str, action: str
+) -> HostName:
     found.since = network.generation + 1
     found.save()
     job = request(actor, network, f"{verb} host name {found}")
@@ -163,6 +217,8 @@ def _serve(found: HostName, serving: Serving) -> None:
     found.redirect = serving.get("redirect", found.redirect)
     if "note" in serving:
         found.note = serving["note"][:200]
+    if "expires_at" in serving:
+        expiry.set_end(found, serving["expires_at"])
     if found.tls == HostName.Tls.OFF:
         found.tls_port, found.redirect = None, False
     else:

@@ -20,10 +20,10 @@ from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of, user_of
 from kvmweb.core.access import get_for
 from kvmweb.core.errors import Invalid, NotFound
-from networks import actions, expiry
+from networks import actions
 from networks.admission import LARGEST_LIMIT
 from networks.api.flows import ended, ends_flows, listing, lists_flows
-from networks.api.parts import PartShown, target_of
+from networks.api.parts import Extension, PartShown, target_of
 from networks.api.usage import ForwardUsageShown
 from networks.api.why import Trying, TryingPort, explains_forward, explains_port, query, shown
 from networks.flows import of_forward
@@ -92,12 +92,6 @@ class AdmissionOfForward(Body):
         required=False, help_text="Let its guest leave by the public address too."
     )
     max_burst = _limit("New connections at once, beyond `max_rate`; as many as it when absent")
-
-
-class Extension(Body):
-    hours = serializers.IntegerField(
-        default=expiry.USUAL_HOURS, min_value=1, max_value=expiry.MOST_HOURS
-    )
 
 
 class NewForward(AdmissionOfForward):

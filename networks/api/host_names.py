@@ -12,13 +12,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from kvmweb.api.dry_run import previewed
-from kvmweb.api.fields import Body, Filters, PortField, Shown
+from kvmweb.api.fields import Body, Filters, Nothing, PortField, Shown
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of, user_of
 from kvmweb.core.errors import Invalid
 from networks import actions
-from networks.api.parts import PartShown, target_of
+from networks.api.parts import Extension, PartShown, target_of
 from networks.api.usage import HostNameUsageShown
 from networks.api.why import explains, shown
 from networks.certificates import LARGEST
@@ -55,6 +55,10 @@ class HostNameShown(PartShown):
         source="own_certificate", allow_null=True, help_text="Null unless TLS ends at the host."
     )
     note = serializers.CharField()
+    paused = serializers.BooleanField(help_text="Served to nobody; the name is kept.")
+    expires_at = serializers.DateTimeField(
+        allow_null=True, help_text="When it is paused; null lasts for good."
+    )
     usage = HostNameUsageShown(source="*", help_text="What it has carried.")
 
 
@@ -102,6 +106,9 @@ class ServingOfName(Body):
         help_text="PEM: the certificate's key, without a password. It is never shown again.",
     )
     note = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    expires_at = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="When to pause it; null lasts for good."
+    )
 
 
 class NewHostName(ServingOfName):
@@ -170,3 +177,30 @@ class HostNames(Resource):
     def destroy(self, request: Request, uuid: UUID) -> Response:
         """Give a name up; its open connections end."""
         return self.accepted(actions.delete_host_name(actor_of(request), uuid))
+
+    @previewed
+    @starts(HostNameShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def pause(self, request: Request, uuid: UUID) -> Response:
+        """Serve a name to nobody and keep it; its open connections end."""
+        self.body(Nothing)
+        return self.accepted(actions.pause_host_name(actor_of(request), uuid))
+
+    @previewed
+    @takes(Extension, HostNameShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def extend(self, request: Request, uuid: UUID) -> Response:
+        """Let a name lead on for longer; one that has expired is served again."""
+        wanted = self.body(Extension)
+        return self.accepted(actions.extend_host_name(actor_of(request), uuid, **wanted))
+
+    @previewed
+    @starts(HostNameShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def resume(self, request: Request, uuid: UUID) -> Response:
+        """Serve a paused name again."""
+        self.body(Nothing)
+        return self.accepted(actions.resume_host_name(actor_of(request), uuid))

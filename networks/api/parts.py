@@ -9,9 +9,10 @@ from uuid import UUID
 
 from rest_framework import serializers
 
-from kvmweb.api.fields import Shown, StateField
+from kvmweb.api.fields import Body, Shown, StateField
 from kvmweb.core.access import User
 from kvmweb.core.errors import Invalid, KvmwebError
+from networks import expiry
 from networks.models import Reservation
 
 
@@ -33,6 +34,14 @@ class PartShown(Shown):
         reservation = part if isinstance(part, Reservation) else part.reservation
         nic = getattr(reservation, "nic", None)
         return nic.vm.uuid if nic else None
+
+
+class Extension(Body):
+    """How much longer what leads in is to last."""
+
+    hours = serializers.IntegerField(
+        default=expiry.USUAL_HOURS, min_value=1, max_value=expiry.MOST_HOURS
+    )
 
 
 def reservation_of(user: User, vm: UUID, field: str = "vm") -> UUID:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 
+from kvmweb.core.errors import Invalid
 from kvmweb.hosts.models import PublicAddress
+from networks import expiry
 
 
 def project_choices(projects: list[Any]) -> list[tuple[str, str]]:
@@ -32,3 +36,26 @@ class AddressField(forms.ChoiceField):
 def _words(address: PublicAddress, hosts: int) -> str:
     words = f"{address}, the default" if address.is_default else str(address)
     return f"{words} of host {address.host}" if hosts > 1 else words
+
+
+class EndField(forms.DateTimeField):
+    """When a way in is closed: a moment, or so many hours from now; empty is never."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label="Closes at",
+            required=False,
+            help_text="A moment in UTC such as 2027-01-31 18:00, or hours from now such as 8h.",
+            widget=forms.DateTimeInput(
+                format="%Y-%m-%d %H:%M", attrs={"placeholder": "never", "autocomplete": "off"}
+            ),
+        )
+
+    def to_python(self, value: Any) -> datetime | None:
+        text = str(value or "").strip().lower()
+        if text.endswith("h") and text[:-1].strip().isdecimal():
+            try:
+                return expiry.after(int(text[:-1]))
+            except Invalid as error:
+                raise ValidationError(error.message) from error
+        return super().to_python(value)

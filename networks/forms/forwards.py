@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -11,9 +10,8 @@ from django.core.exceptions import ValidationError
 from kvmweb.core.errors import Invalid
 from kvmweb.hosts.models import PublicAddress
 from kvmweb.ui.forms import ActionForm, PortField
-from networks import expiry
 from networks.admission import LARGEST_LIMIT, parse_sources
-from networks.forms.choices import AddressField
+from networks.forms.choices import AddressField, EndField
 from networks.models import Forward, Reservation
 from networks.ports import LARGEST_PORT
 
@@ -42,29 +40,6 @@ class LimitField(forms.IntegerField):
     def __init__(self, *, empty: str = "no limit", **options: Any) -> None:
         super().__init__(required=False, min_value=1, max_value=LARGEST_LIMIT, **options)
         self.widget.attrs |= {"inputmode": "numeric", "placeholder": empty}
-
-
-class EndField(forms.DateTimeField):
-    """When a forward is closed: a moment, or so many hours from now; empty is never."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            label="Closes at",
-            required=False,
-            help_text="A moment in UTC such as 2027-01-31 18:00, or hours from now such as 8h.",
-            widget=forms.DateTimeInput(
-                format="%Y-%m-%d %H:%M", attrs={"placeholder": "never", "autocomplete": "off"}
-            ),
-        )
-
-    def to_python(self, value: Any) -> datetime | None:
-        text = str(value or "").strip().lower()
-        if text.endswith("h") and text[:-1].strip().isdecimal():
-            try:
-                return expiry.after(int(text[:-1]))
-            except Invalid as error:
-                raise ValidationError(error.message) from error
-        return super().to_python(value)
 
 
 class ForwardForm(ActionForm):

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from kvmweb.hosts.models import PublicAddress
 from kvmweb.ui.forms import ActionForm, PortField
 from networks.certificates import LARGEST
-from networks.forms.choices import AddressField
+from networks.forms.choices import AddressField, EndField
 from networks.models import HostName, Reservation
 
 
@@ -107,6 +107,7 @@ class ServingForm(ActionForm):
     )
     private_key_file = PemFile()
     note = forms.CharField(required=False, max_length=200, help_text="What is it for?")
+    expires_at = EndField()
 
     def __init__(self, *args: Any, targets: list[Reservation], **options: Any) -> None:
         super().__init__(*args, **options)
@@ -120,7 +121,9 @@ class ServingForm(ActionForm):
     def clean(self) -> dict[str, Any]:
         """What nobody sent is not changed; a file stands for its text."""
         data = pem_data(self.cleaned_data)
-        return {name: value for name, value in data.items() if (name, value) != ("reservation", "")}
+        unsaid = {name for name in ("expires_at",) if name not in self.data}
+        unsaid |= {"reservation"} if not data.get("reservation") else set()
+        return {name: value for name, value in data.items() if name not in unsaid}
 
 
 class HostNameForm(ServingForm):

@@ -13,7 +13,7 @@ from django.utils import timezone
 from kvmweb.core.choices import State
 from kvmweb.hosts.models import PORT_RANGE, PublicAddress
 from networks.models.panel import PanelName
-from networks.models.parts import Part, PartQuerySet, Reservation, network_for_display
+from networks.models.parts import PartQuerySet, Reservation, WayIn, network_for_display
 
 RENEWED_BEFORE = timedelta(days=21)
 
@@ -26,11 +26,12 @@ class HostNameQuerySet(PartQuerySet["HostName"]):
         return rows.prefetch_related(network_for_display(), "public_address")
 
 
-class HostName(Part):
+class HostName(WayIn):
     """A name under which a public address leads to a reservation: HTTP on port 80 by the Host
     header, TLS on port 443 by the server name. TLS that is ended here has a `certificate`.
 
-    A name is held once per public address, until the host has let go of it.
+    A name is held once per public address, until the host has let go of it, also while it is
+    paused.
     """
 
     class Tls(models.TextChoices):

@@ -139,19 +139,50 @@ class Reservation(Bandwidth, Part):
         return names.port(self.pk)
 
 
+class WayIn(Part):
+    """What leads from outside to a reservation. A paused one keeps its place and is closed on the
+    host; one that expires is paused by the sweep.
+    """
+
+    paused = models.BooleanField(default=False, editable=False)
+    expires_at = models.DateTimeField("expires", null=True, blank=True, db_index=True)
+
+    reservation: models.ForeignKey[Reservation, Reservation]
+
+    class Meta:
+        abstract = True
+
+    @property
+    def state(self) -> State:
+        state = super().state
+        closed = self.paused or self.reservation.parked
+        return State.PAUSED if closed and state is State.ACTIVE else state
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
+    @property
+    def expires_soon(self) -> bool:
+        """Whether it is time to warn of its end."""
+        if self.expires_at is None or self.paused or self.is_expired:
+            return False
+        return self.expires_at - timezone.now() <= WARNED_BEFORE
+
+
 class ForwardQuerySet(PartQuerySet["Forward"]):
     def for_display(self) -> Self:
         rows = self.select_related("reservation", "usage")
         return rows.prefetch_related(network_for_display(), "public_address")
 
 
-class Forward(Part):
+class Forward(WayIn):
     """A port of a public address that leads to a port of a reservation (DNAT), or `ports` of them
     in a row, or the whole address (1:1 NAT, with ports 0).
 
     With `source_nat` what the guest begins itself leaves by the public address too. Its number is
-    its ct mark. `sources` are networks in CIDR notation; none means anyone. A paused forward keeps
-    its port and is closed on the host; one that expires is paused by the sweep.
+    its ct mark. `sources` are networks in CIDR notation; none means anyone. A paused one keeps its
+    ports.
     """
 
     class Protocol(models.TextChoices):
@@ -174,8 +205,6 @@ class Forward(Part):
     max_connections = models.PositiveIntegerField("connections at once", null=True, blank=True)
     max_rate = models.PositiveIntegerField("new connections per second", null=True, blank=True)
     max_burst = models.PositiveIntegerField("burst", null=True, blank=True)
-    paused = models.BooleanField(default=False, editable=False)
-    expires_at = models.DateTimeField("expires", null=True, blank=True, db_index=True)
 
     objects = ForwardQuerySet.as_manager()
 
@@ -227,23 +256,6 @@ class Forward(Part):
     @property
     def public_ports(self) -> range:
         return range(self.public_port, self.public_port_end + 1)
-
-    @property
-    def state(self) -> State:
-        state = super().state
-        closed = self.paused or self.reservation.parked
-        return State.PAUSED if closed and state is State.ACTIVE else state
-
-    @property
-    def is_expired(self) -> bool:
-        return self.expires_at is not None and self.expires_at <= timezone.now()
-
-    @property
-    def expires_soon(self) -> bool:
-        """Whether it is time to warn of its end."""
-        if self.expires_at is None or self.paused or self.is_expired:
-            return False
-        return self.expires_at - timezone.now() <= WARNED_BEFORE
 
     @property
     def who(self) -> str:

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from kvmweb.core.access import get_for
 from kvmweb.ui.answers import done, form_page
@@ -23,6 +23,16 @@ from networks.ports import addresses_of
 from networks.views.forwards import default_address
 
 GET_OR_POST = require_http_methods(["GET", "POST"])
+_SHOWN = (
+    "http_port",
+    "tls",
+    "tls_port",
+    "proxy_protocol",
+    "reencrypt",
+    "redirect",
+    "note",
+    "expires_at",
+)
 
 
 def host_names(request: HttpRequest) -> HttpResponse:
@@ -89,9 +99,26 @@ def host_name(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 def _as_it_is(found: HostName) -> dict[str, Any]:
-    fields = ("http_port", "tls", "tls_port", "proxy_protocol", "reencrypt", "redirect", "note")
-    shown = {field: getattr(found, field) for field in fields}
+    shown = {field: getattr(found, field) for field in _SHOWN}
     return {"reservation": str(found.reservation.uuid), **shown}
+
+
+@require_POST
+def pause(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    found = actions.pause_host_name(actor_of(request), uuid)
+    return done(request, f"{found.name} is being closed, and kept.", "host-names")
+
+
+@require_POST
+def extend(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    found = actions.extend_host_name(actor_of(request), uuid)
+    return done(request, f"{found.name} is served longer.", "host-names")
+
+
+@require_POST
+def resume(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    found = actions.resume_host_name(actor_of(request), uuid)
+    return done(request, f"{found.name} is being served again.", "host-names")
 
 
 @GET_OR_POST

@@ -3,6 +3,7 @@ import htmx from "htmx.org";
 import "./ago.js";
 import "./check.js";
 import "./copy.js";
+import "./fold.js";
 import "./lines.js";
 import "./live.js";
 import "./menu.js";

@@ -12,7 +12,7 @@ from kvmweb.host.progress import Outcome, Step
 from kvmweb.hosts.models import PublicAddress
 from kvmweb.jobs import notify
 from kvmweb.jobs.models import Job
-from networks.models import Network
+from networks.models import HostName, Network
 from tests.browser.conftest import Panel, Web
 from tests.cast import PASSWORD, fail_job, finish_job, report, start_job
 from vms.models import Image, Vm
@@ -146,6 +146,20 @@ def test_errors_stand_under_their_field_and_what_was_typed_stays(
     panel.page.get_by_role("button", name="Another port").click()
     panel.page.get_by_role("group", name="Another port").get_by_label("Port of the VM").fill("25")
     expect(panel.page.get_by_label("What will be made")).to_contain_text("→ port 25")
+
+
+def test_the_fields_of_a_certificate_are_there_where_tls_is_ended_here(
+    panel: Panel, host_name: HostName, alice: User
+) -> None:
+    panel.log_in(alice)
+    panel.open(f"/host-names/{host_name.uuid}/")
+    expect(panel.page.get_by_label("Private key (PEM)")).to_be_hidden()
+    tls = panel.page.get_by_label("TLS on port 443")
+    tls.select_option("terminate")
+    expect(panel.page.get_by_label("Private key (PEM)")).to_be_visible()
+    tls.select_option("off")
+    expect(panel.page.get_by_label("Private key (PEM)")).to_be_hidden()
+    assert panel.complaints == []
 
 
 def test_everything_is_found_by_keyboard(panel: Panel, vm: Vm, alice: User) -> None:

@@ -95,7 +95,7 @@ class VmShown(Shown):
         return bool(vm.password_hash)
 
     def get_host_names(self, vm: Vm) -> list[str]:
-        return [name.name for name in vm.open_names]
+        return [name.name for name in vm.served_names]
 
     def get_public_endpoint(self, vm: Vm) -> str | None:
         return next(iter(self.get_public_endpoints(vm)), None)

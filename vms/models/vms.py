@@ -177,6 +177,11 @@ class Vm(Subject):
         ]
 
     @property
+    def served_names(self) -> list[HostName]:
+        """Those of them that visitors get an answer under, of a row fetched for display."""
+        return [name for name in self.open_names if not name.paused]
+
+    @property
     def address(self) -> str:
         """The address of the first NIC that has one from us; empty while there is none."""
         return next((r.address for r in self.reservations if r.address), "")

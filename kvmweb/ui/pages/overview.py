@@ -138,22 +138,30 @@ def _concerns(user: User, networks: list[Network], vms: list[Vm]) -> Iterator[Co
 
 
 def _ending(user: User, project: Project | None) -> Iterator[Concern]:
-    """Forwards that will soon be closed."""
-    rows = Forward.objects.visible_to(user).filter(
-        present=True,
-        paused=False,
-        expires_at__range=(timezone.now(), timezone.now() + WARNED_BEFORE),
-    )
+    """Forwards and host names that will soon be closed."""
+    soon: dict[str, Any] = {
+        "present": True,
+        "paused": False,
+        "expires_at__range": (timezone.now(), timezone.now() + WARNED_BEFORE),
+    }
     if project:
-        rows = rows.filter(network__project=project)
-    for forward in rows.for_display().order_by("expires_at")[:MOST_ENDING]:
-        yield Concern(
-            f"{forward.public_endpoint} expires soon",
-            f"{forward.reservation.name} can no longer be reached by it from "
-            f"{forward.expires_at:%Y-%m-%d %H:%M} UTC on.",
-            reverse("forward", args=[forward.uuid]),
-            tone="warn",
-        )
+        soon["network__project"] = project
+    forwards = Forward.objects.visible_to(user).filter(**soon).for_display()
+    for forward in forwards.order_by("expires_at")[:MOST_ENDING]:
+        yield _ends(forward, forward.public_endpoint, "forward")
+    names = HostName.objects.visible_to(user).filter(**soon).for_display()
+    for name in names.order_by("expires_at")[:MOST_ENDING]:
+        yield _ends(name, name.name, "host-name")
+
+
+def _ends(found: Forward | HostName, what: str, page: str) -> Concern:
+    return Concern(
+        f"{what} expires soon",
+        f"{found.reservation.name} can no longer be reached by it from "
+        f"{found.expires_at:%Y-%m-%d %H:%M} UTC on.",
+        reverse(page, args=[found.uuid]),
+        tone="warn",
+    )
 
 
 def _outdated(user: User, project: Project | None) -> Iterator[Concern]:

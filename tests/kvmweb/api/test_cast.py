@@ -224,6 +224,9 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "get host-name-explain": (ASK, nothing),
     "patch host-name-detail": (CHANGE, lambda _: {"http_port": 8080}),
     "delete host-name-detail": (CHANGE, nothing),
+    "post host-name-pause": (CHANGE, nothing),
+    "post host-name-extend": (CHANGE, nothing),
+    "post host-name-resume": (CHANGE, nothing),
     "get image-list": (EVERYBODY, nothing),
     "get image-detail": (READ, nothing),
     "post image-list": (
