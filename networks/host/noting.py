@@ -23,8 +23,8 @@ Reason = Literal["closed", "source", "limit", "egress", "apart", "forged"]
 
 LOGGED = "logged"
 KEPT = 600
-_SET = f"{{{{ type {{}}; size 65535; flags dynamic,timeout; timeout {KEPT}s; }}}}"
-_RATE = "{ type ifname; size 65535; flags dynamic,timeout; timeout 1m; }"
+_SET = f"{{{{ type {{}}; flags dynamic,timeout; timeout {KEPT}s; }}}}"
+_RATE = "{ type ifname; flags dynamic,timeout; timeout 1m; }"
 _NEW = "limit rate over 5/second burst 100 packets"
 _PORTS = {"meta l4proto { tcp, udp }": "dport", "meta l4proto != { tcp, udp }": "sport"}
 _VERSIONS: dict[str, FieldType] = {"ip": "ipv4_addr", "ip6": "ipv6_addr"}

@@ -48,6 +48,10 @@ no room for is only not ended. `asked4` remembers for a minute whom the guest ha
 so that the answer comes in. `through` holds bridges that are uplinks while bridged frames pass our
 IP rules (br_netfilter): what comes in and goes out by the same one is nobody's to refuse.
 
+Sets that packets fill name no size. The kernel would reserve the whole table of buckets for it, 2
+MiB for 65,535 elements; without, the table grows with what is in it, and 65,535 is the most all the
+same (nft_dynset.c). Naming a size later raises that alone (Linux 6.5), older kernels ignore it.
+
 What is refused is noted for a network that wants to know (`logged`), see `noting`.
 
 A connection is judged by its first packet: only what was let through by everybody is `confirmed`,
@@ -118,7 +122,7 @@ _LISTED_PORT6 = (
 _OPEN_PORT6 = "ip6 daddr . meta l4proto . th dport . ip6 saddr @open_ports6"
 _OPEN_PORT = "ip daddr . meta l4proto . th dport . ip saddr @open_ports"
 _DNS_LIMIT = "limit rate over 500/second burst 1000 packets"
-_DNS_RATE = "{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 10s; }"
+_DNS_RATE = "{ type ipv4_addr; flags dynamic,timeout; timeout 10s; }"
 # What a server of DHCP sends, or anybody who feigns one: clients look at their own port alone.
 _SERVES_DHCP = ("udp sport 67 counter drop", "udp dport 68 counter drop")
 _SERVES_DHCP6 = ("udp sport 547 counter drop", "udp dport 546 counter drop")
@@ -139,7 +143,7 @@ _RAW_TYPES: dict[FieldType, str] = {
 # instead of 7.5), at 8,000 eight times, at 16,000 five hundred times.
 CONNECTIONS_PER_GUEST = 4096
 # A remote end and a port of a guest: who was let in, and whom a guest has asked.
-_REMEMBERED = "{{ type ifname . inet_proto . {} . inet_service . inet_service; size 131071; {} }}"
+_REMEMBERED = "{{ type ifname . inet_proto . {} . inet_service . inet_service;{} {} }}"
 _LET_IN = "flags dynamic,timeout; timeout 1h;"
 _ASKED = "flags dynamic,timeout; timeout 1m;"
 _OPENS = "tcp flags & (syn | ack) == syn"
@@ -154,8 +158,8 @@ _OVER_SHARE = (
     f"ct count over {CONNECTIONS_PER_GUEST} }}"
     f" counter name {TOO_MANY} reject with icmpx admin-prohibited"
 )
-_GUEST_CONNECTIONS = "{{ type {}; size 65535; flags dynamic; }}"
-_RATE = "{ type ifname; size 65535; flags dynamic,timeout; timeout 1m; }"
+_GUEST_CONNECTIONS = "{{ type {}; flags dynamic; }}"
+_RATE = "{ type ifname; flags dynamic,timeout; timeout 1m; }"
 
 # Chains stand before those that jump to them only for the reader: all are made before any rule.
 
@@ -474,8 +478,9 @@ def skeleton() -> str:
     lines.append(f"add set bridge {TABLE} ask_rate {_RATE}")
     for version, kind in (("4", "ipv4_addr"), ("6", "ipv6_addr")):
         for name, keeps in (("let_in", _LET_IN), ("asked", _ASKED)):
-            remembered = _REMEMBERED.format(kind, keeps)
-            lines.append(f"add set bridge {TABLE} {name}{version} {remembered}")
+            for size in ("", " size 131071;"):
+                remembered = _REMEMBERED.format(kind, size, keeps)
+                lines.append(f"add set bridge {TABLE} {name}{version} {remembered}")
     for name, kind in (("guest_conns", "ipv4_addr"), ("guest_conns6", "ipv6_addr")):
         lines.append(f"add set inet {TABLE} {name} {_GUEST_CONNECTIONS.format(kind)}")
     lines.append(f"add counter inet {TABLE} {TOO_MANY}")

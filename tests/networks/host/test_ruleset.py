@@ -172,6 +172,24 @@ def test_loading_the_skeleton_again_doubles_nothing() -> None:
         assert namespace.run("nft", "list", "ruleset") == before
 
 
+@pytest.mark.kernel
+def test_sets_that_packets_fill_have_room_though_none_is_reserved() -> None:
+    """A size in the command that makes a set would be reserved."""
+    made: dict[tuple[str, str], str] = {}
+    for line in skeleton().splitlines():
+        if line.startswith("add set") and "flags dynamic" in line:
+            _, _, family, _, name, _ = line.split(maxsplit=5)
+            made.setdefault((family, name), line)
+    with Namespace("nft") as namespace:
+        namespace.run("nft", "-f", "-", stdin=document())
+        listed = [each["set"] for each in namespace.nft("list sets") if "set" in each]
+    room = {(each["family"], each["name"]): each.get("size", 0) for each in listed}
+    assert len(made) >= 20
+    for place, line in made.items():
+        assert " size " not in line
+        assert room[place] >= 65_535, place
+
+
 @pytest.mark.pure
 @given(st.data(), st.sampled_from(sorted(SETS)))
 def test_keys_and_values_survive_packing(data: st.DataObject, place: tuple[str, str]) -> None:
