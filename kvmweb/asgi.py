@@ -11,8 +11,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kvmweb.settings.single")
 pages = get_asgi_application()
 
 # Consumers import models, so Django is set up before them.
-from kvmweb.jobs import sockets  # noqa: E402
+from kvmweb.jobs.sockets import serving  # noqa: E402
 from networks.panel import answering_to_its_names  # noqa: E402
+from vms.consoles.routes import routes as consoles  # noqa: E402
+from vms.consoles.switchboard import answering_hosts  # noqa: E402
 
-routes = ProtocolTypeRouter({"http": pages, "websocket": sockets.application})
+sockets = answering_hosts(serving(consoles))
+routes = ProtocolTypeRouter({"http": pages, "websocket": sockets})
 application = answering_to_its_names(routes)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from asgiref.testing import ApplicationCommunicator
 
-TIMEOUT = 5.0
+TIMEOUT = 20.0
 
 
 class Line:
@@ -34,6 +34,17 @@ class Line:
         """Send a text frame, as no page of ours does."""
         await self._wire.send_input({"type": "websocket.receive", "text": text})
 
+    async def say_bytes(self, data: bytes) -> None:
+        await self._wire.send_input({"type": "websocket.receive", "bytes": data})
+
+    async def heard(self) -> bytes:
+        """The bytes of the next frame that has any."""
+        while True:
+            answer = await self._wire.receive_output(TIMEOUT)
+            assert answer["type"] == "websocket.send", answer
+            if answer.get("bytes") is not None:
+                return bytes(answer["bytes"])
+
     async def message(self) -> Any:
         """The next message's JSON."""
         answer = await self._wire.receive_output(TIMEOUT)
@@ -53,6 +64,6 @@ class Line:
         assert answer["type"] == "websocket.close", answer
         return int(answer["code"])
 
-    async def hang_up(self) -> None:
-        await self._wire.send_input({"type": "websocket.disconnect", "code": 1000})
+    async def hang_up(self, code: int = 1000) -> None:
+        await self._wire.send_input({"type": "websocket.disconnect", "code": code})
         await self._wire.wait(TIMEOUT)

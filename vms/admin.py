@@ -1,4 +1,4 @@
-"""Operators: images, VMs, their disks and NICs."""
+"""Operators: images, VMs, their disks, NICs and consoles."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vms.actions import (
     repair_vm,
     restore_vm,
 )
-from vms.models import Disk, Image, Nic, SshKey, Vm
+from vms.models import Console, Disk, Image, Nic, SshKey, Vm
 
 
 def _offer(actor: Actor, image: Image) -> object:
@@ -120,3 +120,12 @@ class SshKeyAdmin(OperatorAdmin):
     list_select_related = ("user",)
     list_filter = ("created_at",)
     search_fields = ("name", "fingerprint", "user__username")
+
+
+@admin.register(Console)
+class ConsoleAdmin(OperatorAdmin):
+    hidden = ("digest", "holder")
+    list_display = ("vm", "kind", "user", "has_control", "opened_at", "ended_at")
+    list_select_related = ("vm", "user")
+    list_filter = ("kind", "has_control", "opened_at")
+    search_fields = ("vm__name", "user__username", "source", "uuid")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from vms.views import files, flows, hardware, images, keys, new, refused, vms
+from vms.views import consoles, files, flows, hardware, images, keys, new, refused, vms
 
 urlpatterns = [
     path("account/keys/", keys.keys, name="ssh-keys"),
@@ -14,6 +14,9 @@ urlpatterns = [
     path("vms/<uuid:uuid>/activity/", vms.activity, name="vm-activity"),
     path("vms/<uuid:uuid>/settings/", vms.settings, name="vm-settings"),
     path("vms/<uuid:uuid>/power/", vms.power, name="vm-power"),
+    path("vms/<uuid:uuid>/console/", consoles.console, name="vm-console"),
+    path("vms/<uuid:uuid>/console/ticket/", consoles.ticket, name="vm-console-ticket"),
+    path("vms/<uuid:uuid>/console/take/", consoles.take, name="vm-console-take"),
     path("vms/<uuid:uuid>/flows/", flows.flows, name="vm-flows"),
     path("vms/<uuid:uuid>/flows/now/", flows.now, name="vm-flows-now"),
     path("vms/<uuid:uuid>/flows/end/", flows.end, name="vm-flows-end"),

@@ -147,6 +147,8 @@ SPECTACULAR_SETTINGS = {
         "ForwardProtocol": "networks.models.Forward.Protocol",
         "RuleProtocol": "networks.models.Rule.Protocol",
         "EgressProtocol": "networks.models.EgressRule.Protocol",
+        "KindEnum": "networks.models.Attachment.Kind",
+        "ConsoleKind": "vms.models.Console.Kind",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
@@ -205,6 +207,9 @@ KVMWEB_IMAGE_PROJECT = env.integer("IMAGE_PROJECT", 200)
 KVMWEB_IMAGE_SOURCES = env.networks("IMAGE_SOURCES")
 # Where the images of the catalogue are instead of on their publishers' sites.
 KVMWEB_IMAGE_MIRROR = env.text("IMAGE_MIRROR", "")
+# A socket of this very web process, by which a host on the same machine brings consoles; the web
+# process sets it for itself.
+KVMWEB_DIAL_SOCKET = ""
 # The address by which hosts reach the panel.
 KVMWEB_URL = env.text("URL", f"http://127.0.0.1:{KVMWEB_PANEL_PORT}")
 

@@ -1,5 +1,12 @@
 """What people ask of VMs and images."""
 
+from vms.actions.consoles import (
+    consoles_of,
+    offer_console,
+    session_holder,
+    take_console,
+    token_holder,
+)
 from vms.actions.disks import add_disk, grow_disk, remove_disk
 from vms.actions.images import (
     FACTS,
@@ -50,6 +57,7 @@ __all__ = [
     "change_image",
     "change_vm",
     "check_vm",
+    "consoles_of",
     "create_vm",
     "delete_image",
     "delete_now",
@@ -60,6 +68,7 @@ __all__ = [
     "grow_disk",
     "import_image",
     "import_listed",
+    "offer_console",
     "receive",
     "remove_disk",
     "remove_key",
@@ -68,7 +77,10 @@ __all__ = [
     "restart_vm",
     "restore_vm",
     "resume_vm",
+    "session_holder",
     "set_power",
+    "take_console",
+    "token_holder",
     "upload_image",
     "users_of",
     "what_goes",

@@ -29,6 +29,14 @@ from networks.models import Forward, Network
 from networks.refused import is_filtered
 from networks.why import why_guest
 from vms import actions
+from vms.api.consoles import (
+    ConsoleOffered,
+    ConsoleShown,
+    NewConsole,
+    OneConsole,
+    lists_consoles,
+    offered,
+)
 from vms.guest import LONGEST_PASSWORD, new_password
 from vms.models import Vm
 
@@ -449,6 +457,28 @@ class Vms(Resource):
         """End the connections of a VM, or one of them."""
         get_for(user_of(request), Vm, uuid, write=True)
         return ended(request, _of(self.displayed(uuid)))
+
+    @lists_consoles
+    @action(detail=True)
+    def consoles(self, request: Request, uuid: UUID) -> Response:  # noqa: ARG002
+        """The consoles of a VM that somebody has open, and who types."""
+        vm = self.displayed(uuid)
+        return Response(ConsoleShown(actions.consoles_of(vm), many=True).data)
+
+    @takes(NewConsole, ConsoleOffered, status=201)
+    @consoles.mapping.post
+    @once
+    def offer_console(self, request: Request, uuid: UUID) -> Response:
+        """Get a ticket that opens a console once, within 30 seconds, for the same token."""
+        return offered(request, uuid, self.body(NewConsole))
+
+    @takes(OneConsole, ConsoleShown, status=200)
+    @action(detail=True, methods=["post"], url_path="take-console")
+    @once
+    def take_console(self, request: Request, uuid: UUID) -> Response:
+        """Type at a console that you have open, instead of who did."""
+        taken = actions.take_console(actor_of(request), uuid, **self.body(OneConsole))
+        return Response(ConsoleShown(taken).data)
 
     @explains_guest
     @action(detail=True)

@@ -182,6 +182,8 @@ DEEDS = {
     "stop": "stopped",
     "force_off": "pulled the plug of",
     "revoke": "revoked",
+    "open_console": "opened the console of",
+    "take_console": "took over the console of",
 }
 KINDS = {"vm": "VM", "reservation": "address", "panel": "panel name"}
 

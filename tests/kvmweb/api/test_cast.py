@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
@@ -109,7 +110,15 @@ class World:
 Body = Callable[[World], dict[str, Any]]
 
 
-ABOUT_VMS = ("force-off", "add-disk", "grow-disk", "remove-disk", "add-nic", "remove-nic")
+ABOUT_VMS = (
+    "force-off",
+    "add-disk",
+    "grow-disk",
+    "remove-disk",
+    "add-nic",
+    "remove-nic",
+    "take-console",
+)
 
 
 def kind_of(name: str) -> str:
@@ -266,6 +275,10 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "get vm-refused": (READ, nothing),
     "delete vm-flows": ((504, 403, 404, 504, 401), nothing),
     "get vm-explain": (ASK, nothing),
+    "get vm-consoles": (READ, nothing),
+    # Who may look at a VM may look at its consoles.
+    "post vm-consoles": ((201, 201, 404, 201, 401), lambda _: {"kind": "serial"}),
+    "post vm-take-console": ((404, 403, 404, 404, 401), lambda _: {"console": str(UUID(int=0))}),
     "patch vm-detail": (CHANGE, lambda _: {"memory_mib": 1024}),
     "delete vm-detail": (CHANGE, nothing),
     "post vm-start": (CHANGE, nothing),

@@ -32,6 +32,8 @@ NOT_ASKED = {
     ("delete", "/forwards/{uuid}/flows/"): "the list says what it would end",
     ("delete", "/networks/{uuid}/flows/"): "the list says what it would end",
     ("delete", "/vms/{uuid}/flows/"): "the list says what it would end",
+    ("post", "/vms/{uuid}/consoles/"): PANEL_ONLY,
+    ("post", "/vms/{uuid}/take-console/"): PANEL_ONLY,
     ("patch", "/hosts/{uuid}/"): PANEL_ONLY,
     ("post", "/hosts/{uuid}/remedy/"): "the finding says what it runs",
     ("post", "/jobs/{uuid}/retry/"): "`check` of its object says what it would do",

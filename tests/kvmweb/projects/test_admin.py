@@ -51,7 +51,7 @@ from tests.cast import finish_job
 from tests.refusals import rows
 from tests.vms.test_first_boot import public_key
 from vms.actions import add_key
-from vms.models import Disk, Image, Nic, SshKey, Vm
+from vms.models import Console, Disk, Image, Nic, SshKey, Vm
 
 pytestmark = [pytest.mark.db, pytest.mark.django_db]
 
@@ -82,6 +82,7 @@ OURS: list[type[Model]] = [
     Image,
     SshKey,
     Vm,
+    Console,
     Disk,
     Nic,
     Job,
@@ -138,6 +139,7 @@ def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
     record_leases(network.host, _lease_of(forward.reservation))
     Peering.objects.create(network=network, peer=lab)
     EgressRule.objects.create(network=network, cidr="9.9.9.9/32", protocol="udp")
+    Console.objects.create(vm=vm, user=alice, kind="serial", digest="d" * 64, expires_at=now)
     KeptAnswer.objects.create(user=alice, key="k", request_digest="0" * 64, body={"a": 1})
 
 
