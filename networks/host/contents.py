@@ -63,7 +63,7 @@ def host_elements(
     through: Iterable[str] = (),
 ) -> frozenset[Element]:
     """The elements of the host as a whole; `proxied` are addresses that host names share, `shut`
-    is about IPv6, `through` are uplinks whose bridged frames pass the IP firewall."""
+    is about IPv6, `through` are bridges whose frames pass the IP firewall."""
     return frozenset(
         [Element("inet", "uplinks", (name,)) for name in uplinks]
         + [Element("inet", "closed", (name,)) for name in closed]

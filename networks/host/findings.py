@@ -156,8 +156,8 @@ def _bridged(seen: Survey) -> Iterator[Finding]:
             f" {', '.join(seen.foreign_bridges)} may rely on.",
             breaks="Guests of one network are dropped by the firewalls named above."
             if blocked
-            else "Nothing now; a firewall that drops what is forwarded would part guests of one"
-            " network.",
+            else "A guest does not reach itself by a forward of its own, and a firewall that drops"
+            " what is forwarded would part guests of one network.",
             remedy="If nothing here relies on it: sysctl -w net.bridge.bridge-nf-call-iptables=0.",
         )
 

@@ -56,6 +56,7 @@ from networks.host.own_router import (
     host_side,
     owners,
 )
+from networks.host.preflight import is_foreign
 from networks.host.proxy import (
     ChangeNames,
     EndSessions,
@@ -137,6 +138,7 @@ class HostKernel:
             own=frozenset(address.address for address in addresses),
             others=self.surroundings.other_subnets(outer.bridge),
             bridge_filter=_bridge_filter(filtered),
+            passed=frozenset(filter(is_foreign, filtered or ())),
             resolvers=self._resolvers(addresses),
             dhcp_files=dhcp.files(spec.bridge),
             dhcp_running=dhcp.is_running(),

@@ -147,7 +147,8 @@ def on_host(spec: NetworkSpec, state: NetworkState) -> tuple[NetworkSpec, Networ
 
 def _wanted(spec: NetworkSpec, state: NetworkState, *, shut: bool) -> frozenset[Element]:
     uplinks = [uplink.name for uplink in state.uplinks]
-    through = [uplink.name for uplink in state.uplinks if uplink.through]
+    through = {uplink.name for uplink in state.uplinks if uplink.through}
+    through |= state.passed if shut else set()
     places = addresses(on_host(spec, state)[0], state.proxy)
     of_host = host_elements(uplinks, state.closed, places, shut=shut, through=through)
     return elements(spec) | of_host

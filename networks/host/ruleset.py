@@ -45,8 +45,9 @@ reach it. This is told without conntrack, which knows frames
 that are bridged only where the kernel was built for it (NF_CONNTRACK_BRIDGE). TCP is refused where
 it begins; `let_in4` remembers what was let in, so that closing a port ends it too, and what it has
 no room for is only not ended. `asked4` remembers for a minute whom the guest has sent UDP first,
-so that the answer comes in. `through` holds bridges that are uplinks while bridged frames pass our
-IP rules (br_netfilter): what comes in and goes out by the same one is nobody's to refuse.
+so that the answer comes in. `through` holds bridges of others where `closed` or `shut` would refuse
+bridged frames too, which pass our IP rules under br_netfilter: what comes in and goes out by the
+same one is nobody's to refuse.
 
 Sets that packets fill name no size. The kernel would reserve the whole table of buckets for it, 2
 MiB for 65,535 elements; without, the table grows with what is in it, and 65,535 is the most all the

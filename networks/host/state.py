@@ -89,7 +89,8 @@ class NetworkState:
     frames that are bridged pass the IP firewall, and whether bridges of others share that setting.
     `resolvers` are the DNS servers guests can be told. `own` are all addresses of the host,
     `others` the subnets of its other networks. `narrow_ports` are guest ports that pass less than
-    the bridge does. `dhcp_reload_due` says that dnsmasq has not yet been told of a removal.
+    the bridge does. `passed` are bridges of others whose frames pass the IP firewall.
+    `dhcp_reload_due` says that dnsmasq has not yet been told of a removal.
     `zone` is what the name server is told of the network. `own_router` is the network's own one,
     and `host_link` the host's end of the way there.
     """
@@ -106,6 +107,7 @@ class NetworkState:
     own: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
     bridge_filter: BridgeFilter = "off"
+    passed: frozenset[str] = frozenset()
     resolvers: tuple[str, ...] = ()
     dhcp_files: frozenset[DhcpFile] = frozenset()
     dhcp_running: bool = False

@@ -22,6 +22,8 @@ The host of the table has these networks:
 - *routed* is not translated in either family; only TCP and UDP port 80 of its guests is opened to the outside.
 - *isolated* has no way out; *apart* keeps its guests from each other; *listed* may go to one address outside alone.
 - *other* is a NAT network of another project.
+- *bridged* is on a bridge of the host's owner, which leads to a network outside; TCP and UDP port 80 of its guests is
+  opened. By macvtap of an uplink no packet passes the host, and all ports of its guests are reached from there.
 
 A network with a router of its own is reached as *other* is, though its subnet may be that of *nat*; it has no IPv6 and no
 peers. That is tried with packets in `tests/networks/host/test_own_router.py`.
@@ -32,19 +34,20 @@ program of the host itself, asked at the gateway of the guest's own network or, 
 """
 
 TABLE = """
-| from \\ to             | nat guest | its forward | routed guest | its closed port | its forward  | isolated guest | peer guest | apart guest | other guest | its forward  | ping of gateway | service | outside |
-|-----------------------|-----------|-------------|--------------|-----------------|--------------|----------------|------------|-------------|-------------|--------------|-----------------|---------|---------|
-| outside               | no        | yes         | yes          | no              | yes          | no             | no         | no          | no          | yes          | –               | yes     | –       |
-| the host              | yes       | yes         | yes          | yes             | yes          | yes            | yes        | yes         | yes         | yes          | –               | –       | yes     |
-| the nat guest itself  | yes       | yes         | no           | no              | yes          | no             | yes        | no          | no          | yes          | yes             | no      | yes     |
-| its neighbour         | yes       | yes         | no           | no              | yes          | no             | yes        | no          | no          | yes          | yes             | no      | yes     |
-| the peer guest        | yes       | yes         | no           | no              | yes          | no             | yes        | no          | no          | yes          | yes             | no      | yes     |
-| the routed guest      | no        | yes         | yes          | yes             | yes          | no             | no         | no          | no          | yes          | yes             | no      | yes     |
-| its neighbour, routed | no        | yes         | yes          | yes             | yes          | no             | no         | no          | no          | yes          | yes             | no      | yes     |
-| an isolated guest     | no        | no          | no           | no              | no           | yes            | no         | no          | no          | no           | yes             | no      | no      |
-| an apart guest        | no        | yes         | no           | no              | yes          | no             | no         | no          | no          | yes          | yes             | no      | yes     |
-| the other guest       | no        | yes         | no           | no              | yes          | no             | no         | no          | yes         | yes          | yes             | no      | yes     |
-| a listed guest        | no        | no          | no           | no              | no           | no             | no         | no          | no          | no           | yes             | no      | yes     |
+| from \\ to             | nat guest | its forward | routed guest | its closed port | its forward | isolated guest | peer guest | apart guest | other guest | its forward | bridged guest | its closed port | ping of gateway | service | outside |
+|-----------------------|-----------|-------------|--------------|-----------------|-------------|----------------|------------|-------------|-------------|-------------|---------------|-----------------|-----------------|---------|---------|
+| outside               | no        | yes         | yes          | no              | yes         | no             | no         | no          | no          | yes         | yes           | no              | –               | yes     | –       |
+| the host              | yes       | yes         | yes          | yes             | yes         | yes            | yes        | yes         | yes         | yes         | yes           | no              | –               | –       | yes     |
+| the nat guest itself  | yes       | yes         | no           | no              | yes         | no             | yes        | no          | no          | yes         | yes           | no              | yes             | no      | yes     |
+| its neighbour         | yes       | yes         | no           | no              | yes         | no             | yes        | no          | no          | yes         | yes           | no              | yes             | no      | yes     |
+| the peer guest        | yes       | yes         | no           | no              | yes         | no             | yes        | no          | no          | yes         | yes           | no              | yes             | no      | yes     |
+| the routed guest      | no        | yes         | yes          | yes             | yes         | no             | no         | no          | no          | yes         | yes           | no              | yes             | no      | yes     |
+| its neighbour, routed | no        | yes         | yes          | yes             | yes         | no             | no         | no          | no          | yes         | yes           | no              | yes             | no      | yes     |
+| an isolated guest     | no        | no          | no           | no              | no          | yes            | no         | no          | no          | no          | no            | no              | yes             | no      | no      |
+| an apart guest        | no        | yes         | no           | no              | yes         | no             | no         | no          | no          | yes         | yes           | no              | yes             | no      | yes     |
+| the other guest       | no        | yes         | no           | no              | yes         | no             | no         | no          | yes         | yes         | yes           | no              | yes             | no      | yes     |
+| a listed guest        | no        | no          | no           | no              | no          | no             | no         | no          | no          | no          | no            | no              | yes             | no      | yes     |
+| a bridged guest       | no        | yes         | yes          | no              | yes         | no             | no         | no          | no          | yes         | yes           | no              | –               | yes     | yes     |
 """
 
 VERDICTS = {"yes": True, "no": False, "–": None}

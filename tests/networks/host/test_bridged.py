@@ -10,8 +10,9 @@ import pytest
 
 from networks.host.drivers.attached import GONE
 from networks.host.spec import InboundSpec, NetworkSpec
-from tests.netns import Namespace, ask, veth
+from tests.netns import Namespace, ask, eventually, veth
 from tests.networks.host.lab import OUTSIDE, PUBLIC, SECOND_PUBLIC, Lab, absent, network
+from tests.networks.host.lab6 import connect6, network6
 
 pytestmark = pytest.mark.kernel
 
@@ -260,6 +261,22 @@ def test_guests_of_other_networks_come_by_the_host_and_are_outside_too(site: Sit
     assert inside.ask_tcp(FIRST, 81) == SECOND_PUBLIC
     assert inside.ask_udp(FIRST, 7) == SECOND_PUBLIC
     assert inside.pings(FIRST)
+
+
+def test_bridges_of_others_keep_ipv6_though_it_is_forwarded_for_us_alone(lab: Lab) -> None:
+    """Under br_netfilter their frames meet our IP rules, which drop IPv6 that is not ours."""
+    lab.host.ip("link add br9 type bridge forward_delay 0")
+    lab.host.ip("link set br9 up")
+    ends = [lab.namespace(f"end{number}") for number in (1, 2)]
+    for number, end in enumerate(ends, 1):
+        veth(lab.host, f"end{number}", end, "eth0")
+        lab.host.ip(f"link set end{number} master br9")
+        end.ip(f"-6 address add fd00:6b77:9::{number}/64 dev eth0 nodad")
+    connect6(lab)
+    lab.apply(network6())
+    assert lab.host.nft("list set inet kvmweb shut")[1]["set"].get("elem")
+    assert lab.host.sysctl("bridge/bridge-nf-call-ip6tables") == "1"
+    assert eventually(lambda: ends[0].pings("fd00:6b77:9::2"))
 
 
 def first_fragment(source: str, target: str, content: bytes) -> bytes:

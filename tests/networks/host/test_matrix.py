@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from networks.host.spec import EgressSpec, ForwardSpec, InboundSpec, NetworkSpec, PeerSpec
-from tests.netns import Namespace
+from tests.netns import Namespace, veth
 from tests.networks.host import matrix
 from tests.networks.host.lab import OUTSIDE, PUBLIC, Lab, assert_converges, forward, network
 from tests.networks.host.lab6 import (
@@ -30,8 +30,11 @@ from tests.networks.host.lab6 import (
 DEADLINE = 20.0
 AFTERWARDS = 0.4
 OPEN, CLOSED, SERVICE = 80, 81, 22
+PING = "ping of gateway"
 PROTOCOLS = ("tcp", "udp")
 VERSIONS = (4, 6)
+WIRE = ("198.51.101.1", "198.51.101.50", "198.51.101.51")
+WIRE6 = ("2001:db8:1::1", "2001:db8:1::50", "2001:db8:1::51")
 INSIDE6 = "fd00:0:0:60::/60"
 
 
@@ -62,6 +65,7 @@ class World:
         _serve(lab.host, SERVICE)
         lab.internet.ip(f"route add 10.0.0.0/8 via {PUBLIC}")
         lab.internet.ip(f"-6 route add {INSIDE6} via {PUBLIC6}")
+        self.bridged = self._on_a_wire_of_others()
         with lab.reconciler() as reconciler:
             for spec in self.specs.values():
                 assert_converges(reconciler, spec)
@@ -72,15 +76,45 @@ class World:
                 guest.ip(f"route replace default via {spec.gateway}")
                 assert settled(guest, reservation)
 
+    def _on_a_wire_of_others(self) -> list[Namespace]:
+        """The guests of the bridged network: the outside leads on to their wire."""
+        host, outside = self.lab.host, self.lab.internet
+        for switch in ("iptables", "ip6tables"):  # by which guests do not reach themselves
+            host.sysctl(f"bridge/bridge-nf-call-{switch}", "0")
+        host.ip("link add br0 type bridge forward_delay 0")
+        host.ip("link set br0 up")
+        veth(host, "up1", outside, "eth1")
+        host.ip("link set up1 master br0")
+        outside.ip(f"address add {WIRE[0]}/24 dev eth1")
+        outside.ip(f"-6 address add {WIRE6[0]}/64 dev eth1 nodad")
+        for switch in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            outside.sysctl(switch, "1")
+        spec = _bridged()
+        guests = [self.lab.cable(each) for each in spec.reservations]
+        for guest, address, address6 in zip(guests, WIRE[1:], WIRE6[1:], strict=True):
+            guest.ip(f"address add {address}/24 dev eth0")
+            guest.ip(f"-6 address add {address6}/64 dev eth0 nodad")
+            guest.ip(f"route add default via {WIRE[0]}")
+            guest.ip(f"-6 route add default via {WIRE6[0]}")
+            for port in (OPEN, CLOSED):
+                _serve(guest, port)
+        self.lab.apply(spec)
+        return guests
+
     def source(self, row: str) -> Namespace:
         if row in {"outside", "the host"}:
             return self.lab.internet if row == "outside" else self.lab.host
+        if row == "a bridged guest":
+            return self.bridged[1]
         name, guest = GUESTS[row]
         return self.guests[self.specs[name].reservations[guest].address]
 
     def targets(self, row: str, version: int) -> list[Place | None]:
         """In the order of the table; a ping has no place."""
         public, outside = (PUBLIC, OUTSIDE) if version == 4 else (PUBLIC6, OUTSIDE6)
+        gateway, wire, _ = WIRE if version == 4 else WIRE6
+        if row == "a bridged guest":
+            outside = gateway  # by which a server there speaks to it
         service = self.gateway(row, version) if row in GUESTS else public
 
         def guest(name: str, port: int = OPEN) -> Place:
@@ -98,6 +132,8 @@ class World:
             guest("apart"),
             guest("other"),
             Place(public, 8086),
+            Place(wire, OPEN),
+            Place(wire, CLOSED),
             None,
             Place(service, SERVICE),
             Place(outside, OPEN),
@@ -109,6 +145,11 @@ class World:
 
 
 NUMBERS = {"nat": 1, "routed": 2, "isolated": 3, "peer": 4, "apart": 5, "other": 6, "listed": 7}
+OPENED = tuple(
+    InboundSpec(cidr=cidr, protocol=protocol, first_port=OPEN, last_port=OPEN)
+    for protocol in ("tcp", "udp")
+    for cidr in ("0.0.0.0/0", "::/0")
+)
 # The guest that a row of the table speaks of: its network, and which one of it.
 GUESTS = {
     "the nat guest itself": ("nat", 0),
@@ -123,6 +164,12 @@ GUESTS = {
 }
 
 
+def _bridged() -> NetworkSpec:
+    spec = replace(network(8), name="bridged", mode="bridged", attach="br0", subnet="", gateway="")
+    reservations = tuple(replace(each, address="") for each in spec.reservations)
+    return replace(spec, source_address=None, reservations=reservations, inbound=OPENED)
+
+
 def _both(name: str, number: int) -> NetworkSpec:
     spec = replace(network(number), name=name)
     if name == "routed":
@@ -132,15 +179,10 @@ def _both(name: str, number: int) -> NetworkSpec:
 
 def _specs() -> Iterator[NetworkSpec]:
     made = {name: _both(name, number) for name, number in NUMBERS.items()}
-    opened = tuple(
-        InboundSpec(cidr=cidr, protocol=protocol, first_port=OPEN, last_port=OPEN)
-        for protocol in ("tcp", "udp")
-        for cidr in ("0.0.0.0/0", "::/0")
-    )
     options: dict[str, dict[str, Any]] = {
         "nat": {"peers": (_peer(made["peer"]),)},
         "peer": {"peers": (_peer(made["nat"]),)},
-        "routed": {"mode": "routed", "source_address": None, "inbound": opened},
+        "routed": {"mode": "routed", "source_address": None, "inbound": OPENED},
         "isolated": {"mode": "isolated", "source_address": None},
         "apart": {"guests_apart": True},
         "listed": {
@@ -271,6 +313,6 @@ def test_what_arrives_is_what_the_table_says(
         for protocol in PROTOCOLS
     }
     assert found == expected, told
-    gateway = asked.get((10, "ping of gateway"))
+    gateway = asked.get((names.index(PING), PING))
     if gateway is not None:
         assert source.pings(world.gateway(row, version), 5.0) is gateway[1]
