@@ -26,7 +26,7 @@ from django.conf import settings
 
 from kvmweb.core.errors import Invalid
 from kvmweb.core.secret import Unreadable, conceal, reveal
-from networks.host.proxy import SEALED_FOR
+from networks.host.proxy import SEALED_FOR, covers
 
 LARGEST = 64 * 1024
 _AT_REST = "key of a certificate"
@@ -76,11 +76,6 @@ def parse(certificate: str, private_key: str, name: str, now: datetime) -> Given
         not_before=own.not_valid_before_utc,
         not_after=own.not_valid_after_utc,
     )
-
-
-def covers(names: list[str], wanted: str) -> bool:
-    """Whether a certificate of `names` serves `wanted` (RFC 6125, 6.4: a wildcard is one label)."""
-    return wanted in names or f"*.{wanted.partition('.')[2]}" in names
 
 
 def kept(key: bytes) -> str:

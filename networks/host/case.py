@@ -35,7 +35,8 @@ def _of_host_name(looker: Looker, spec: NetworkSpec, case: Case) -> tuple[Step, 
     name = next((each for each in spec.host_names if each.id == case.host_name), None)
     if name is None:
         return untold("the host name")
-    guest = next((r for r in spec.reservations if r.address == name.address), None)
+    targets = (r for r in spec.reservations if name.address in (r.address, r.address6))
+    guest = next(targets, None)
     return untold("its target") if guest is None else looker.host_name(spec, guest, name)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,15 @@ from kvmweb.core.ipv6 import LINK_LOCAL, interface_address
 from kvmweb.host.config import HostPaths
 from networks.host import lookups, preflight
 from networks.host.chains.judging import Packet
-from networks.host.drivers import flowtable, foreign, hostfacts, looking, namespaces, probes
+from networks.host.drivers import (
+    certificates,
+    flowtable,
+    foreign,
+    hostfacts,
+    looking,
+    namespaces,
+    probes,
+)
 from networks.host.drivers.dhcp import Dhcp
 from networks.host.drivers.firewall import Firewall
 from networks.host.drivers.haproxy import proxy_of
@@ -25,6 +33,7 @@ from networks.host.drivers.routers import Routers, dhcp_of, namespace_of
 from networks.host.drivers.sysctls import Sysctls
 from networks.host.elements import DOORS
 from networks.host.explain.bridged import explain_bridged
+from networks.host.explain.certificate import CertificateFacts
 from networks.host.explain.forward import explain_forward
 from networks.host.explain.host_name import ProxyFacts, explain_host_name
 from networks.host.explain.inbound import explain_inbound
@@ -43,7 +52,7 @@ from networks.host.explain.seen import (
 from networks.host.explain.steps import Case, Step
 from networks.host.explain.ways import Version, seen_by, version_of
 from networks.host.own_router import amiss, host_side, to_guests, to_host
-from networks.host.proxy import MAPS, lines
+from networks.host.proxy import lines
 from networks.host.spec import ForwardSpec, HostNameSpec, NetworkSpec, ReservationSpec
 
 VmState = Callable[[str], str | None]
@@ -61,6 +70,8 @@ class Looker:
     uplinks: tuple[str, ...] = ()
     resolv_files: tuple[Path, ...] = hostfacts.RESOLV_FILES
     vm_state: VmState = lambda _: None
+    key: str = field(default="", repr=False)
+    """Opens what is sealed for this host."""
 
     def forward(
         self,
@@ -188,41 +199,61 @@ class Looker:
 
     def peers(self, own: NetworkSpec, other: NetworkSpec) -> tuple[Step, ...]:
         """Why guests of one network do (not) reach those of the other."""
-        new = _packet(
-            4, iif=host_side(own).bridge, oif=host_side(other).bridge, source=None, destination=None
-        )
-        here = self._host(own, new)
+        families: tuple[Version, ...] = (4, 6) if "off" not in (own.ipv6, other.ipv6) else (4,)
+        seen = {version: self._between(own, other, version) for version in families}
+        return explain_peers(own, other, seen)
+
+    def _between(
+        self, own: NetworkSpec, other: NetworkSpec, version: Version
+    ) -> tuple[HostFacts, HostFacts]:
+        iif, oif = host_side(own).bridge, host_side(other).bridge
+        here = self._host(own, _packet(version, iif=iif, oif=oif, source=None, destination=None))
         there = replace(
             here,
-            bridge=self._link(host_side(other).bridge, 4),
-            missing=lookups.missing(lookups.of_network(other, 4)),
+            bridge=self._link(oif, version),
+            missing=lookups.missing(lookups.of_network(other, version)),
         )
-        return explain_peers(own, other, (here, there))
+        return here, there
 
     def host_name(
         self, spec: NetworkSpec, guest: ReservationSpec, name: HostNameSpec
     ) -> tuple[Step, ...]:
-        """Why a request by this name does (not) arrive."""
+        """Why a request by this name does (not) arrive. What it comes by and what it goes on by
+        may be of different families."""
         iif, oif = self._uplink_of(name.public_address), host_side(spec).bridge
-        host = self._host(spec, _packet(4, iif=iif, oif=oif, source=None, destination=None))
-        found = host, self._proxy(spec, name), self._guest(spec, guest, 4)
-        return explain_host_name(spec, guest, name, found)
+        came, version = version_of(name.public_address), version_of(name.address)
+        host = self._host(spec, _packet(came, iif=iif, oif=oif, source=None, destination=None))
+        seen, one = seen_by(spec, guest, version)
+        found = host, self._proxy(spec, seen, name), self._guest(spec, guest, version)
+        return explain_host_name(seen, one, name, found, datetime.now(UTC))
 
-    def _proxy(self, spec: NetworkSpec, name: HostNameSpec) -> ProxyFacts:
-        wanted = lines(spec.bridge, (name,))
+    def _proxy(self, spec: NetworkSpec, seen: NetworkSpec, name: HostNameSpec) -> ProxyFacts:
+        outer = host_side(spec)
+        wanted = lines(outer.bridge, (each for each in outer.host_names if each.id == name.id))
         proxy = proxy_of(self.paths)
-        state = proxy.observe(spec.bridge, {route.key for route in wanted})
+        state = proxy.observe(outer.bridge, {route.key for route in wanted})
         asked = {
             port: Asked(protocol="tcp", port=port)
             for port in (name.http_port, name.tls_port)
             if port
         }
-        near = {port: self._service(spec, name.address, "", one)[0] for port, one in asked.items()}
+        near = {port: self._service(seen, name.address, "", one)[0] for port, one in asked.items()}
         return ProxyFacts(
             running=state.running,
             listens=name.public_address in state.bound,
-            missing=tuple(sorted({r.table for r in wanted - state.live if r.table in MAPS})),
+            missing=tuple(sorted({route.table for route in wanted - state.live})),
             ports=tuple((port, ForwardFacts(near=met)) for port, met in near.items()),
+            certificate=self._certificate(name),
+        )
+
+    def _certificate(self, name: HostNameSpec) -> CertificateFacts | None:
+        if name.tls != "terminate":
+            return None
+        if problem := certificates.problem(self.key, name.sealed_pem):
+            return CertificateFacts(problem=problem)
+        seen = certificates.seen(self.key, name.sealed_pem)
+        return CertificateFacts(
+            names=seen.names, not_before=seen.not_before, not_after=seen.not_after
         )
 
     def _host(self, spec: NetworkSpec, new: Packet) -> HostFacts:

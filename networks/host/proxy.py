@@ -187,6 +187,11 @@ def is_name(text: str) -> bool:
     return len(text) <= 253 and _NAME.fullmatch(text) is not None
 
 
+def covers(names: list[str], wanted: str) -> bool:
+    """Whether a certificate of `names` serves `wanted` (RFC 6125, 6.4: a wildcard is one label)."""
+    return wanted in names or f"*.{wanted.partition('.')[2]}" in names
+
+
 def routes(spec: NetworkSpec) -> frozenset[Route]:
     """All lines the names of a network need."""
     if not spec.present:
@@ -328,14 +333,19 @@ def _globals(user: str) -> list[str]:
         "backend names",
         f"    stick-table type integer size 100k expire {KEPT_DAYS}d store {_COUNTERS}",
         "backend sources",
-        "    stick-table type ip size 100k expire 1m store conn_cur",
+        "    stick-table type ipv6 size 100k expire 1m store conn_cur",
     ]
 
 
+def bind(place: str, port: int) -> str:
+    """The line that has a port of a public address listened on."""
+    return f"bind [{place}]:{port}" if ":" in place else f"bind {place}:{port}"
+
+
 def _limit_sources() -> list[str]:
-    """No single address may hold a large part of what all names share."""
+    """No single address may hold a large part of what all names share, nor a site by its /64."""
     return [
-        "    tcp-request connection track-sc1 src table sources",
+        "    tcp-request connection track-sc1 src,ipmask(32,64) table sources",
         "    tcp-request connection reject if { sc1_conn_cur gt 500 }",
     ]
 
@@ -381,7 +391,7 @@ def _http(places: list[str]) -> list[str]:
     return [
         "frontend http",
         "    mode http",
-        *(f"    bind {place}:{HTTP_PORT}" for place in places),
+        *(f"    {bind(place, HTTP_PORT)}" for place in places),
         *_limit_sources(),
         f"    {rule} set-var(txn.name) {_ASKED}",
         *_lookup(rule, "http"),
@@ -400,7 +410,7 @@ def _tls(places: list[str]) -> list[str]:
     return [
         "frontend tls",
         "    mode tcp",
-        *(f"    bind {place}:{TLS_PORT}" for place in places),
+        *(f"    {bind(place, TLS_PORT)}" for place in places),
         *_limit_sources(),
         "    tcp-request inspect-delay 5s",
         f"    {rule} reject if !{hello} WAIT_END",

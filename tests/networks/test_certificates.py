@@ -23,8 +23,8 @@ from kvmweb.jobs.dispatch import sync
 from kvmweb.jobs.models import Job
 from kvmweb.projects.actions import Actor
 from networks.actions import add_host_name, change_host_name, delete_host_name
-from networks.certificates import covers, parse
-from networks.host.proxy import SEALED_FOR
+from networks.certificates import parse
+from networks.host.proxy import SEALED_FOR, covers
 from networks.models import Certificate, HostName, Network, Reservation
 from networks.spec_from_rows import build_spec
 from tests.cast import finish_job

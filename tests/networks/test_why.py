@@ -155,6 +155,19 @@ def test_what_the_rows_know_needs_no_host(
     step = Program(alice).get(path).data["steps"][0]
     assert (step["key"], step["remedy"]) == ("told", "Make room.")
     assert "The disk is full." in step["found"]
+    actions.resume_forward(actor, forward.uuid)
+    finish_job(Network.objects.get(pk=network.pk).job)
+    attention = {str(forward.uuid): "The host listens there."}
+    Network.objects.filter(pk=network.pk).update(attention=attention)
+    assert Program(alice).get(path).data["broken"] == "refused"
+
+
+def test_peers_that_have_not_agreed_need_no_host(
+    actor: Actor, alice: User, network: Network
+) -> None:
+    other = actions.create_network(actor, name="b", ipv4_subnet="10.61.0.0/24")
+    asked_for = actions.ask_peering(actor, network=network.uuid, peer=other.uuid)
+    assert Program(alice).get(f"peerings/{asked_for.uuid}/explain/").data["broken"] == "accepted"
 
 
 def test_the_page_is_there_before_the_host_is_asked(

@@ -55,6 +55,7 @@ def explained(config: HostConfig, case: Case) -> tuple[Step, ...]:
         paths=config.paths,
         uplinks=config.uplinks,
         vm_state=lambda port: _vm_state(config, port),
+        key=config.key,
     )
     return explain(looker, spec_store(config.paths).get, case)
 

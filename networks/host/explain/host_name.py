@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from networks.host.explain.between import rules
+from networks.host.explain.certificate import CertificateFacts, certificate
 from networks.host.explain.guest import guest_steps
 from networks.host.explain.seen import ForwardFacts, GuestFacts, HostFacts
 from networks.host.explain.service import service
@@ -16,12 +17,14 @@ from networks.host.spec import HostNameSpec, NetworkSpec, ReservationSpec
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyFacts:
     """What was seen of the proxy: whether it runs, listens on the name's address, and which lines
-    of the name it lacks. `ports` are what answers in the guest, by port."""
+    of the name it lacks. `ports` are what answers in the guest, by port. `certificate` is there
+    where TLS ends at the host."""
 
     running: bool
     listens: bool
     missing: tuple[str, ...]
     ports: tuple[tuple[int, ForwardFacts], ...]
+    certificate: CertificateFacts | None = None
 
 
 def explain_host_name(
@@ -29,13 +32,17 @@ def explain_host_name(
     guest: ReservationSpec,
     name: HostNameSpec,
     facts: tuple[HostFacts, ProxyFacts, GuestFacts],
+    now: datetime,
 ) -> tuple[Step, ...]:
-    """In the order of a request."""
+    """In the order of a request, but for the certificate: without a good one the proxy may not
+    even listen."""
     host, proxy, seen = facts
     return (
         _address(name, host),
         rules(host),
-        *_proxy(name, proxy),
+        *([certificate(name, proxy.certificate, now)] if proxy.certificate else []),
+        _listening(name, proxy),
+        _known(name, proxy),
         *guest_steps(spec, guest, seen),
         *(service(guest, "tcp", port, found) for port, found in proxy.ports),
     )
@@ -54,19 +61,19 @@ def _address(name: HostNameSpec, host: HostFacts) -> Step:
     )
 
 
-def _proxy(name: HostNameSpec, proxy: ProxyFacts) -> Iterator[Step]:
+def _listening(name: HostNameSpec, proxy: ProxyFacts) -> Step:
     title, place = "The proxy listens", f"ports 80 and 443 of {name.public_address}"
     if proxy.running and proxy.listens:
-        yield ok("proxy", title, f"It listens on {place}.")
-    else:
-        found = "It does not listen there." if proxy.running else "It does not run."
-        wanted = f"HAProxy on {place}."
-        remedy = "Press Repair, and see that haproxy is installed and nothing else has these ports."
-        yield broken("proxy", title, found, wanted=wanted, remedy=remedy, mend="repair")
-    title = "The proxy knows the name"
+        return ok("proxy", title, f"It listens on {place}.")
+    found = "It does not listen there." if proxy.running else "It does not run."
+    wanted = f"HAProxy on {place}."
+    remedy = "Press Repair, and see that haproxy is installed and nothing else has these ports."
+    return broken("proxy", title, found, wanted=wanted, remedy=remedy, mend="repair")
+
+
+def _known(name: HostNameSpec, proxy: ProxyFacts) -> Step:
+    title, wanted = "The proxy knows the name", f"{name.name} leads to {name.address}."
     if not proxy.missing:
-        yield ok("map", title, f"{name.name} leads to {name.address}.")
-    else:
-        found = f"It lacks {listed(proxy.missing)}."
-        wanted = f"{name.name} leads to {name.address}."
-        yield broken("map", title, found, wanted=wanted, remedy="Press Repair.", mend="repair")
+        return ok("map", title, wanted)
+    found = f"It lacks {listed(proxy.missing)}."
+    return broken("map", title, found, wanted=wanted, remedy="Press Repair.", mend="repair")

@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from networks.host.explain.between import bridge, kernel, routing, rules
 from networks.host.explain.seen import HostFacts
 from networks.host.explain.steps import Step, broken, ok
+from networks.host.explain.ways import Version, network_seen_by
 from networks.host.own_router import host_side
 from networks.host.spec import NetworkSpec
 
+PeerFacts = dict[Version, tuple[HostFacts, HostFacts]]
+"""What was seen for own and other, by the families that both have."""
 
-def explain_peers(
-    own: NetworkSpec, other: NetworkSpec, facts: tuple[HostFacts, HostFacts]
-) -> tuple[Step, ...]:
-    """Both halves are needed, whoever begins."""
-    here, there = facts
+
+def explain_peers(own: NetworkSpec, other: NetworkSpec, facts: PeerFacts) -> tuple[Step, ...]:
+    """Both halves are needed, whoever begins; then the way of each family. Keys of IPv6 end in
+    `:6`."""
     return (
         _half(own, other),
         _half(other, own),
-        rules(here),
+        rules(facts[4][0]),
+        *_way(own, other, facts[4]),
+        *(_of_ipv6(step) for step in _way6(own, other, facts)),
+    )
+
+
+def _way(
+    own: NetworkSpec, other: NetworkSpec, facts: tuple[HostFacts, HostFacts]
+) -> tuple[Step, ...]:
+    here, there = facts
+    return (
         kernel(here, "kernel", own.name),
         kernel(there, "kernel:peer", other.name),
         bridge(host_side(other), there),
         *routing(own, here),
     )
+
+
+def _way6(own: NetworkSpec, other: NetworkSpec, facts: PeerFacts) -> tuple[Step, ...]:
+    if 6 not in facts:
+        return ()
+    return _way(network_seen_by(own, 6), network_seen_by(other, 6), facts[6])
+
+
+def _of_ipv6(step: Step) -> Step:
+    return replace(step, key=f"{step.key}:6", title=f"{step.title}, for IPv6")
 
 
 def _half(spec: NetworkSpec, other: NetworkSpec) -> Step:

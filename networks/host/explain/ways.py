@@ -25,7 +25,14 @@ def seen_by(
     """The network and the guest with what they are in this family in place of IPv4's."""
     if version == 4:
         return spec, guest
-    network = replace(
+    return network_seen_by(spec, version), replace(guest, address=guest.address6)
+
+
+def network_seen_by(spec: NetworkSpec, version: Version) -> NetworkSpec:
+    """The same of a network alone."""
+    if version == 4:
+        return spec
+    return replace(
         spec,
         mode="isolated" if spec.mode == "isolated" else _MODES[spec.ipv6],
         subnet=spec.subnet6,
@@ -33,7 +40,6 @@ def seen_by(
         source_address=spec.source_address6,
         source_pool=(),
     )
-    return network, replace(guest, address=guest.address6)
 
 
 def no_ipv6() -> tuple[Step, ...]:

@@ -12,9 +12,13 @@ import pytest
 
 from kvmweb.core.secret import conceal
 from kvmweb.host.progress import silent
+from networks.host.case import explain
 from networks.host.drivers.haproxy import HaProxy
-from networks.host.proxy import SEALED_FOR
+from networks.host.explain.steps import Case, first_broken
+from networks.host.facts import Looker
+from networks.host.proxy import SEALED_FOR, ChangeNames, certificate_of
 from networks.host.spec import HostNameSpec, NetworkSpec
+from tests.certificates import certificate
 from tests.networks.host.lab import KEY, OUTSIDE, PUBLIC, SECOND_PUBLIC, Lab, assert_converges
 from tests.networks.host.test_crash import killed, stopped
 from tests.networks.host.test_host_names import A, B, C, World, name, named, proxies, world
@@ -130,6 +134,49 @@ def test_a_certificate_is_replaced_while_connections_go_on(world: World) -> None
     assert served(world, A, new)[0] == 200
     world.lab.apply(world.one)
     assert not files(world.lab)
+
+
+def test_why_names_a_certificate_that_browsers_do_not_take(world: World) -> None:
+    good, other = fresh(world.lab, "good", A), fresh(world.lab, "other", B)
+    expired, mixed = world.lab.folder / "expired.pem", world.lab.folder / "mixed.pem"
+    past = certificate(A, begins=-9, days=-1)
+    expired.write_text(past.certificate + past.private_key)
+    mixed.write_bytes(only(good, "CERTIFICATE") + only(other, "PRIVATE KEY"))
+    foreign = replace(ended(world.one, 1, good, A), sealed_pem="bm90IHNlYWxlZCBmb3IgdGhpcyBob3N0")
+    looker = Looker(paths=world.lab.paths, resolv_files=(world.lab.resolv,), key=KEY)
+
+    def why(told: HostNameSpec) -> tuple[str, str]:
+        spec = named(world.one, told)
+        case = Case(network=spec.subject, host_name=told.id)
+        steps = world.lab.host.call(lambda: explain(looker, lambda _: spec, case))
+        found = first_broken(steps)
+        return (found.key, found.found) if found else ("", "")
+
+    for told, said in (
+        (ended(world.one, 1, good, A), ""),
+        (ended(world.one, 1, expired, A), "It expired on"),
+        (ended(world.one, 1, other, A), f"It is for {B}, not for {A}."),
+        (ended(world.one, 1, mixed, A), "The private key is that of another certificate."),
+        (foreign, "A certificate cannot be read with this host's key."),
+    ):
+        world.lab.apply(named(world.one, told))
+        key, found = why(told)
+        assert key == ("certificate" if said else "")
+        assert found.startswith(said)
+    told = ended(world.one, 1, good, A)
+    world.lab.apply(named(world.one, told))
+    assert why(told) == ("", "")
+    route = certificate_of(world.one.bridge, told)
+    proxy = HaProxy(world.lab.paths.run / "haproxy")
+    world.lab.host.call(lambda: proxy.change(ChangeNames(frozenset(), frozenset({route}))))
+    assert why(told) == ("map", "It lacks certificate.")
+
+
+def only(file: Path, kind: str) -> bytes:
+    """The part of a PEM file that is of this kind."""
+    text = file.read_text()
+    begin, end = f"-----BEGIN {kind}-----", f"-----END {kind}-----\n"
+    return (begin + text.split(begin)[1].split(end)[0] + end).encode()
 
 
 def test_keys_are_for_root_alone(world: World) -> None:

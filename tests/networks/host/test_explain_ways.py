@@ -17,7 +17,7 @@ from networks.host.explain.steps import Case, Step, first_broken
 from networks.host.facts import Looker
 from networks.host.ruleset import CONNECTIONS_PER_GUEST
 from networks.host.spec import EgressSpec, InboundSpec, NetworkSpec, PeerSpec
-from tests.netns import Namespace, eventually
+from tests.netns import Namespace, eventually, veth
 from tests.networks.host.lab import OUTSIDE, PUBLIC, Lab, forward, network, with_forwards
 from tests.networks.host.lab6 import (
     OUTSIDE6,
@@ -308,4 +308,47 @@ def test_the_half_of_a_pair_that_is_missing_is_named(world: World) -> None:
         world.apply(replace(other, generation=3))
         world.host.ip("link set kw2 down")
         assert broken(world.why(peer=other.subject)) == "bridge"
+        world.apply(replace(other, generation=4))
+        world.host.run("nft", "delete element inet kvmweb pairs { kw1 . kw2 }")
+        assert broken(world.why(peer=other.subject)) == "kernel"
+        world.apply(one)
     assert broken(world.why(peer=other.subject)) == "half:net1"
+
+
+def test_peers_are_told_of_over_ipv6_too(world: World) -> None:
+    pair = [PeerSpec(bridge=b, subnet=f"10.6{b[2]}.0.0/24") for b in ("kw1", "kw2")]
+    one = replace(world.spec, peers=(pair[1],))
+    other = replace(network6(2, guests=0), peers=(pair[0],))
+    with world.applied(one):
+        world.apply(other)
+        steps = world.why(peer=other.subject)
+        assert broken(steps) == ""
+        assert [step.key for step in steps if step.key.startswith("bridge")] == [
+            *("bridge", "bridge"),
+            *("bridge:6", "bridge:6"),
+        ]
+        world.host.ip(f"-6 address del {other.gateway6}/64 dev kw2")
+        assert broken(world.why(peer=other.subject)) == "bridge:6"
+        world.apply(replace(other, generation=2))
+        breaking = ip6tables_drops(world)
+        next(breaking)
+        assert broken(world.why(peer=other.subject)) == "chain:ip6 filter FORWARD:6"
+        next(breaking, None)
+        world.apply(replace(other, generation=3, ipv6="off", subnet6="", gateway6=""))
+        assert not [step for step in world.why(peer=other.subject) if step.key.endswith(":6")]
+
+
+def test_who_answers_for_anothers_ipv6_address_and_a_network_without_are_named(
+    world: World,
+) -> None:
+    guest = world.spec.reservations[0]
+    with world.lab.namespace("other") as other, without_address(world):
+        veth(world.host, "px0", other, "eth0", "52:00:00:00:01:99")
+        other.ip(f"-6 address add {guest.address6}/64 dev eth0 nodad")
+        world.host.ip("link set px0 master kw1")
+        assert eventually(lambda: world.why_forward() == "nd", 20)
+        world.host.ip("link del px0")
+    plain = replace(world.spec, ipv6="off", subnet6="", gateway6="", source_address6=None)
+    world.specs[plain.subject] = plain
+    assert world.why_guest(destination=OUTSIDE6) == "family"
+    world.specs[plain.subject] = world.spec

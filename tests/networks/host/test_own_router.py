@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from kvmweb.host.progress import Step, silent
+from networks.host.case import explain
 from networks.host.drivers import counters, namespaces
 from networks.host.drivers.routers import dhcp_of, namespace_of, routers
 from networks.host.explain.steps import Case, first_broken
@@ -339,6 +340,9 @@ def test_host_names_lead_to_guests_behind_a_router(lab: Lab) -> None:
     for number in (2, 3):
         status, text = ask_http(lab.internet, PUBLIC, f"n{number}.example.org")
         assert (status, text.splitlines()[0]) == (200, f"web of {number}")
+    looker = Looker(paths=lab.paths, resolv_files=(lab.resolv,))
+    case = Case(network=spec.subject, host_name=spec.host_names[0].id)
+    assert first_broken(lab.host.call(lambda: explain(looker, lambda _: spec, case))) is None
     for close in closers:
         close()
 
