@@ -82,12 +82,6 @@ def is_panels(name: str) -> bool:
 
 def refuse_no_ports(public: PublicAddress) -> None:
     """Raise if something else has port 80 or 443 there. Call it with the address's row locked."""
-    if ":" in public.address:
-        raise Invalid(
-            "Host names are served on IPv4 addresses only.",
-            field="public_address",
-            remedy="Choose an IPv4 address, or open a forward on this one.",
-        )
     if _is_shared(public):
         return
     claims = PortClaim.objects.filter(public_address=public)

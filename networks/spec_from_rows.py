@@ -175,7 +175,7 @@ def _host_names(network: Network) -> list[HostNameSpec]:
             number=row.number,
             public_address=row.public_address.address,
             name=row.name,
-            address=row.reservation.address or "",
+            address=row.target_address,
             http_port=row.http_port or 0,
             tls=row.tls,  # type: ignore[arg-type]
             tls_port=row.tls_port or 0,

@@ -47,11 +47,16 @@ class _Inside(ThreadingHTTPServer):
 
 
 def serve_http(
-    namespace: Namespace, label: str, port: int = 80, context: ssl.SSLContext | None = None
+    namespace: Namespace,
+    label: str,
+    port: int = 80,
+    context: ssl.SSLContext | None = None,
+    *,
+    family: socket.AddressFamily = socket.AF_INET,
 ) -> Callable[[], None]:
     """An HTTP server inside that says `label`; the call that is returned ends it."""
     with namespace.entered():
-        listener = socket.create_server(("", port))
+        listener = socket.create_server(("", port), family=family)
     if context is not None:
         listener = context.wrap_socket(listener, server_side=True)
     server = _Inside(listener, label)

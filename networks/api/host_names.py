@@ -44,7 +44,10 @@ class HostNameShown(PartShown):
     public_ip = serializers.CharField(
         source="public_address.address", help_text="What the name has to resolve to."
     )
-    address = serializers.CharField(source="reservation.address", help_text="Where it leads.")
+    address = serializers.CharField(
+        source="target_address",
+        help_text="Where it leads; of an IPv6 one, to the VM's IPv6 address if it has one.",
+    )
     http_port = serializers.IntegerField(allow_null=True)
     tls = serializers.ChoiceField(HostName.Tls.choices)
     tls_port = serializers.IntegerField(allow_null=True)

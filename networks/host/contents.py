@@ -17,7 +17,7 @@ from networks.host.own_router import host_side
 from networks.host.proxy import PORTS
 from networks.host.spec import ForwardSpec, NetworkSpec, ReservationSpec, own_sources
 
-PROXIED = "proxied"
+PROXIED = ("proxied", "proxied6")
 _KEPT = 16  # a spec is asked about several times while it is applied
 
 
@@ -68,7 +68,11 @@ def host_elements(
         [Element("inet", "uplinks", (name,)) for name in uplinks]
         + [Element("inet", "closed", (name,)) for name in closed]
         + [Element("inet", "through", (name, name)) for name in through]
-        + [Element("inet", PROXIED, (address, port)) for address in proxied for port in PORTS]
+        + [
+            Element("inet", PROXIED[":" in address], (address, port))
+            for address in proxied
+            for port in PORTS
+        ]
         + ([Element("inet", "shut", ("ipv6",))] if shut else [])
     )
 

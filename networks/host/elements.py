@@ -170,6 +170,7 @@ SETS: dict[tuple[Family, str], SetType] = {
     ("inet", "dns"): SetType(("ifname",)),
     ("inet", "uplinks"): SetType(("ifname",)),
     ("inet", "proxied"): SetType(("ipv4_addr", "inet_service")),
+    ("inet", "proxied6"): SetType(("ipv6_addr", "inet_service")),
     ("inet", "closed"): SetType(("ifname",)),
     ("inet", "through"): SetType(("ifname", "ifname")),
     ("inet", "shut"): SetType(("nf_proto",)),

@@ -84,7 +84,7 @@ class PanelNames:
         """What `apply` would do; nothing is changed."""
         tables = kernel.firewall.observe()
         state = kernel.proxy.observe(spec.owner, {route.key for route in _routes(spec)})
-        elements = frozenset(e for e in tables.of("", spec.owner) if e.name == PROXIED)
+        elements = frozenset(e for e in tables.of("", spec.owner) if e.name in PROXIED)
         return panel_plan(spec, state, elements if tables.skeleton else None)
 
     def preview(self, kernel: HostKernel, spec: PanelSpec) -> list[Op]:

@@ -166,7 +166,7 @@ def _bridged(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
 def _absent(spec: NetworkSpec, state: NetworkState) -> Iterator[Op]:
     outer, seen = on_host(spec, state)
     ours = own_router.owners(spec)
-    kept = frozenset(e for e in state.elements if e.owner not in ours and e.name != PROXIED)
+    kept = frozenset(e for e in state.elements if e.owner not in ours and e.name not in PROXIED)
     proxied = (
         host_elements((), (), addresses(outer, state.proxy)) if state.skeleton else frozenset()
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from types import MappingProxyType
 
 from kvmweb.core.errors import HostError
@@ -15,7 +15,7 @@ from networks.host.spec import HostNameSpec
 
 _DIGEST = re.compile(r"[0-9a-f]{0,64}")
 _NONE: Mapping[str, str] = MappingProxyType({})
-_EVERY = "0.0.0.0"  # noqa: S104
+_EVERY, _EVERY6 = "0.0.0.0", "::"  # noqa: S104
 
 
 def check_names(names: Iterable[HostNameSpec]) -> None:
@@ -25,7 +25,7 @@ def check_names(names: Iterable[HostNameSpec]) -> None:
         if not is_name(name.name):
             raise HostError(f"{name.name!r} is no host name.", code="bad_spec")
         for address in (name.public_address, name.address):
-            if str(IPv4Address(address)) != address:
+            if str(ip_address(address)) != address:
                 raise HostError(f"{address!r} is no address.", code="bad_spec")
         if not _DIGEST.fullmatch(name.certificate):
             raise HostError(f"{name.certificate!r} names no certificate.", code="bad_spec")
@@ -86,4 +86,5 @@ def _reasons(
 
 
 def _is_heard(public: str, port: int, listeners: Collection[Listener]) -> bool:
-    return any(Listener("tcp", place, port) in listeners for place in (public, _EVERY))
+    every = _EVERY6 if ":" in public else _EVERY
+    return any(Listener("tcp", place, port) in listeners for place in (public, every))

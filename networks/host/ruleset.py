@@ -338,6 +338,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "ct state vmap { established : accept, related : accept, invalid : drop }",
         "ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept",
         "ip daddr . tcp dport @proxied goto leaving",
+        "ip6 daddr . tcp dport @proxied6 goto leaving",
         f"icmpv6 type {{ {', '.join(_NEIGHBOURS)} }} accept",
         "fib daddr . iif type != local counter drop",
         "udp sport 68 udp dport 67 accept",

@@ -92,7 +92,8 @@ class ForwardSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostNameSpec:
-    """A host name on the shared ports 80 and 443 of a public address that leads to `address`.
+    """A host name on the shared ports 80 and 443 of a public address that leads to `address`; the
+    two may be of different families.
 
     `number` is that of its counters. `name` is in lower case and ASCII, `*.` before it stands for
     one label. `http_port` is where requests on port 80 go, 0 nowhere; `tls_port` where TLS on port

@@ -78,6 +78,12 @@ class HostName(WayIn):
         return int(self.pk)
 
     @property
+    def target_address(self) -> str:
+        """Where it leads: to the address of the family it is served on if the VM has one."""
+        own = self.network.address6_of(self.reservation.mac) if self.public_address.is_ipv6 else ""
+        return own or self.reservation.address or ""
+
+    @property
     def is_wildcard(self) -> bool:
         """Whether it stands for every name with one more label."""
         return self.name.startswith("*.")

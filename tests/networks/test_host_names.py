@@ -24,6 +24,7 @@ from networks.actions import (
     create_network,
     delete_host_name,
     delete_reservation,
+    set_ipv6,
 )
 from networks.host.spec import HostNameSpec
 from networks.host_names import parse_name
@@ -171,6 +172,27 @@ def test_a_name_is_free_on_another_public_address(
         HostName.objects.filter(pk=made.pk).update(public_address=reservation_address())
 
 
+def test_on_ipv6_it_leads_to_the_vms_ipv6_address_if_it_has_one(
+    actor: Actor, alice: User, client: Client, host: Host, reservation: Reservation
+) -> None:
+    six = PublicAddress.objects.create(host=host, address="2001:db8::1")
+    add_host_name(actor, reservation=reservation.uuid, name=WWW, public_address=six.uuid)
+    assert specs(reservation)[0]["address"] == reservation.address
+    set_ipv6(actor, reservation.network.uuid, ipv6="nat66", confirm=True)
+    own = Reservation.objects.get(pk=reservation.pk).address6
+    spec = specs(reservation)[0]
+    assert (spec["public_address"], spec["address"]) == ("2001:db8::1", own)
+    assert ":" in own
+    client.force_login(alice)
+    for page in (reverse("host-names"), reverse("vm", args=[reservation.nic.vm.uuid])):
+        assert f"{own}:80" in client.get(page).content.decode()
+    (shown,) = client.get(reverse("api:host-name-list")).json()["results"]
+    assert (shown["public_ip"], shown["address"]) == ("2001:db8::1", own)
+    target = {"reservation": reservation.uuid, "target_port": 80, "public_port": 443}
+    with refused(Conflict, field="public_port", code="port_shared"):
+        add_forward(actor, public_address=six.uuid, **target)  # type: ignore[arg-type]
+
+
 def reservation_address() -> PublicAddress:
     return PublicAddress.objects.get(is_default=True)
 
@@ -220,9 +242,6 @@ def test_a_port_the_host_itself_uses_is_refused(
 def test_bad_wishes_are_refused_by_field(
     actor: Actor, host: Host, reservation: Reservation
 ) -> None:
-    six = PublicAddress.objects.create(host=host, address="2001:db8::1")
-    with refused(Invalid, field="public_address"):
-        add_host_name(actor, reservation=reservation.uuid, name=WWW, public_address=six.uuid)
     for field, value in (("http_port", 0), ("tls_port", 65536), ("tls", "maybe")):
         with refused(Invalid, field=field):
             add_host_name(actor, reservation=reservation.uuid, name=WWW, **{field: value})  # type: ignore[arg-type]

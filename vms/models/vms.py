@@ -170,11 +170,12 @@ class Vm(Subject):
     @property
     def open_names(self) -> list[HostName]:
         """The host names that lead to it, of a row fetched for display."""
-        return [
-            name
-            for reservation in self.reservations
-            for name in reservation.open_names  # type: ignore[attr-defined]
-        ]
+        found: list[HostName] = []
+        for reservation in self.reservations:
+            for name in reservation.open_names:  # type: ignore[attr-defined]
+                name.network = reservation.network  # fetched with the reservation
+                found.append(name)
+        return found
 
     @property
     def served_names(self) -> list[HostName]:

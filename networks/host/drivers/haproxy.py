@@ -229,8 +229,8 @@ class HaProxy:
             lines = []
         if pid is None:
             return None
-        binds = (line.split()[1] for line in lines if line.startswith("    bind "))
-        return frozenset(bind[:-3] for bind in binds if bind.endswith(f":{HTTP_PORT}"))
+        said = (line.split()[1].rpartition(":") for line in lines if line.startswith("    bind "))
+        return frozenset(place.strip("[]") for place, _, port in said if port == str(HTTP_PORT))
 
     def _runs(self, file: Path) -> bool:
         pid = self.pid()

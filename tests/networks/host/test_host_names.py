@@ -374,8 +374,8 @@ def proxies(lab: Lab) -> list[int]:
     ]
 
 
-def proxied(lab: Lab) -> set[tuple[str, int]]:
-    found = lab.host.nft("list set inet kvmweb proxied")
+def proxied(lab: Lab, kind: str = "proxied") -> set[tuple[str, int]]:
+    found = lab.host.nft(f"list set inet kvmweb {kind}")
     elements = next(each["set"] for each in found if "set" in each).get("elem", [])
     return {tuple(element["concat"]) for element in elements}
 
