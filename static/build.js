@@ -1,4 +1,4 @@
-// Bundles what the browser gets into static/dist: app.js, theme.js, app.css, the icon sprite, the favicon.
+// Bundles what the browser gets into static/dist: app.js, theme.js, app.css, charts.js and charts.css for pages with charts, the icon sprite, the favicon.
 import { cp, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,7 +12,8 @@ const outlines = join(here, "../node_modules/@tabler/icons/icons/outline");
 
 async function bundle() {
   await build({
-    entryPoints: [join(here, "js/app.js"), join(here, "js/theme.js"), join(here, "css/app.css")],
+    entryPoints: ["js/app.js", "js/theme.js", "js/charts.js", "css/app.css", "css/charts.css"]
+      .map((path) => join(here, path)),
     entryNames: "[name]",
     outdir: out,
     bundle: true,

@@ -15,6 +15,7 @@ from kvmweb.core.errors import Invalid
 from kvmweb.hosts.models import Host
 from kvmweb.metrics.rings import Rings
 from kvmweb.metrics.series import HOST, VM, Values
+from kvmweb.metrics.window import Thing
 from kvmweb.metrics.writing import writer
 from vms.models import Vm
 
@@ -66,3 +67,8 @@ def _keep(
         rings.put(HOST, host, of_host)
     for uuid, slots in vms.items():
         rings.put(VM, uuid, slots)
+
+
+def thing_of(vm: Vm) -> Thing:
+    """What was measured of a VM."""
+    return Thing(VM, vm.uuid, vm.host.uuid)

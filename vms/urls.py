@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from vms.views import consoles, files, flows, hardware, images, keys, new, refused, vms
+from vms.views import (
+    consoles,
+    files,
+    flows,
+    hardware,
+    images,
+    keys,
+    metrics,
+    new,
+    refused,
+    vms,
+)
 
 urlpatterns = [
     path("account/keys/", keys.keys, name="ssh-keys"),
@@ -12,6 +23,7 @@ urlpatterns = [
     path("vms/new/", new.new, name="vm-new"),
     path("vms/<uuid:uuid>/", vms.vm, name="vm"),
     path("vms/<uuid:uuid>/activity/", vms.activity, name="vm-activity"),
+    path("vms/<uuid:uuid>/metrics/", metrics.metrics, name="vm-metrics"),
     path("vms/<uuid:uuid>/settings/", vms.settings, name="vm-settings"),
     path("vms/<uuid:uuid>/power/", vms.power, name="vm-power"),
     path("vms/<uuid:uuid>/console/", consoles.console, name="vm-console"),

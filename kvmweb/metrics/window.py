@@ -12,6 +12,8 @@ from kvmweb.metrics.series import COARSE_SPAN, FINE_SPAN, HOST, Series, Values, 
 
 LATE = 40
 """Seconds after which what was measured has arrived."""
+_PATIENCE = 120
+"""Who asks for 24 hours asks a moment later; the oldest slots are over by then, and that is all."""
 MOST_POINTS = 2000
 USUAL_POINTS = 400
 _STEPS = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400)
@@ -39,7 +41,7 @@ def window(series: Series, *, begin: float, end: float, now: float, step: int | 
     begin, end = max(begin, now - COARSE_SPAN), min(end, now)
     if end <= begin:
         raise Invalid("Only the last 90 days are kept, and nothing of the future.", field="from")
-    coarse = begin < now - FINE_SPAN
+    coarse = begin < now - FINE_SPAN - _PATIENCE
     least = series.coarse if coarse else series.fine
     step = _usual(begin, end, least) if step is None else step
     if step <= 0 or step % least:
@@ -75,49 +77,52 @@ class Thing:
 
 def read(rings: Rings, thing: Thing, wanted: Window, *, now: float) -> list[Values]:
     """The figures of each step: means, of `totals` amounts per second. What the host did not tell
-    is None; what it told nothing of while it was heard carried nothing."""
+    is None; what it told nothing of while it was heard carried nothing. Of the step that goes on,
+    those of its slots that are over."""
     series = thing.series
-    found = _steps(rings, series, thing.uuid, wanted)
+    found = _steps(rings, series, thing.uuid, wanted, now)
     if not series.totals:
-        return [_arrived(mean(step) or series.nothing, wanted, at, now) for at, step in found]
-    heard = [bool(step) for _, step in _steps(rings, HOST, thing.host, wanted)]
-    nothing = (0.0,) * len(series.fields)
+        return [mean(step.there) or series.nothing for step in found]
+    heard = _steps(rings, HOST, thing.host, wanted, now)
     return [
-        _arrived(_rate(step, nothing, wanted) if step or known else series.nothing,
-                 wanted, at, now)
-        for (at, step), known in zip(found, heard, strict=True)
-    ]  # fmt: skip
+        _rates(series, step) if step.there or known.there else series.nothing
+        for step, known in zip(found, heard, strict=True)
+    ]
 
 
-def _rate(step: list[Values], nothing: Values, wanted: Window) -> Values:
-    amounts = total([nothing, *step])
-    return tuple(None if amount is None else amount / wanted.step for amount in amounts)
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The slots of one step that are there, and of how many seconds they could be."""
+
+    there: list[Values]
+    seconds: int
 
 
-def _arrived(values: Values, wanted: Window, at: int, now: float) -> Values:
-    """Nothing for a step whose end has not been told yet: half a step would look like a fall."""
-    told = wanted.start + (at + 1) * wanted.step <= now - LATE
-    return values if told else (None,) * len(values)
+def _rates(series: Series, step: _Step) -> Values:
+    nothing = (0.0,) * len(series.fields)
+    if not step.seconds:
+        return series.nothing
+    amounts = total([nothing, *step.there])
+    return tuple(None if amount is None else amount / step.seconds for amount in amounts)
 
 
-def _steps(
-    rings: Rings, series: Series, uuid: UUID, wanted: Window
-) -> list[tuple[int, list[Values]]]:
-    """For each step of the window its number and the slots of it that are there."""
+def _steps(rings: Rings, series: Series, uuid: UUID, wanted: Window, now: float) -> list[_Step]:
     slot = series.coarse if wanted.coarse else series.fine
     first, last = wanted.start // slot, (wanted.end - 1) // slot
+    over = max(int(now - LATE) // slot - first, 0)
     read_from = rings.coarse if wanted.coarse else rings.fine
-    slots = read_from(series, uuid, first, last)
-    return [(at, _within(slots, first, slot, wanted, at)) for at in range(wanted.points)]
+    slots = read_from(series, uuid, first, last)[:over]
+    return [_within(slots, first, slot, wanted, at) for at in range(wanted.points)]
 
 
 def _within(
     slots: Sequence[Values | None], first: int, slot: int, wanted: Window, at: int
-) -> list[Values]:
+) -> _Step:
     """The slots that begin in this step, or the one it lies in where slots are longer."""
     begin = wanted.start + at * wanted.step
     low, high = begin // slot - first, (begin + wanted.step - 1) // slot - first
-    return [values for values in slots[low : high + 1] if values is not None]
+    found = slots[low : high + 1]
+    return _Step([values for values in found if values is not None], slot * len(found))
 
 
 def latest(rings: Rings, series: Series, uuid: UUID, *, now: float) -> Values | None:

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from kvmweb.api.dry_run import previewed
 from kvmweb.api.fields import Body, Filters, Nothing, PortField, Shown, StateField
+from kvmweb.api.metrics import metrics_answer, shows_metrics
 from kvmweb.api.once import once, tell_once
 from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of, user_of
@@ -38,6 +39,7 @@ from vms.api.consoles import (
     offered,
 )
 from vms.guest import LONGEST_PASSWORD, new_password
+from vms.metrics import thing_of
 from vms.models import Vm
 
 # What a PositiveIntegerField of PostgreSQL holds; real limits are the host's and the image's.
@@ -450,6 +452,12 @@ class Vms(Resource):
     def refused(self, request: Request, uuid: UUID) -> Response:
         """What the firewall refused to and from a VM in the last ten minutes."""
         return refused_listing(request, _of(self.displayed(uuid), is_filtered))
+
+    @shows_metrics
+    @action(detail=True)
+    def metrics(self, request: Request, uuid: UUID) -> Response:
+        """What was measured of a VM."""
+        return metrics_answer(request, thing_of(self.displayed(uuid)))
 
     @ends_flows
     @flows.mapping.delete

@@ -272,6 +272,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     ),
     "get vm-detail": (READ, nothing),
     "get vm-flows": (ASK, nothing),
+    "get vm-metrics": (READ, nothing),
     "get vm-refused": (READ, nothing),
     "delete vm-flows": ((504, 403, 404, 504, 401), nothing),
     "get vm-explain": (ASK, nothing),

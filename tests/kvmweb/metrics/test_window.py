@@ -31,7 +31,7 @@ def test_every_stretch_has_a_step_that_is_kept_and_few_points(
     series: Series, ago: float, length: float
 ) -> None:
     found = window(series, begin=NOW - ago, end=NOW - ago + length, now=NOW, step=None)
-    assert found.coarse == (ago > FINE_SPAN)
+    assert found.coarse == (ago > FINE_SPAN + 120)
     assert found.step % (series.coarse if found.coarse else series.fine) == 0
     assert found.start % found.step == 0
     assert found.start <= NOW - ago < found.start + found.step
@@ -84,12 +84,19 @@ def test_silence_of_the_host_is_a_gap_and_its_word_without_traffic_is_nought(
     assert [values[0] for values in found] == [0, 50, 0, None, None, 0]
 
 
-def test_a_step_that_is_not_over_is_not_shown_yet(tmp_path: Path) -> None:
+def test_a_step_that_goes_on_shows_what_is_over_of_it(tmp_path: Path) -> None:
     rings = Rings(tmp_path)
     rings.put(VM, ONE, dict.fromkeys(range(NOW // 10 - 60, NOW // 10), BUSY))
     wanted = window(VM, begin=NOW - 600, end=NOW, now=NOW, step=60)
     found = [values[0] for values in read(rings, Thing(VM, ONE, THERE), wanted, now=NOW)]
-    assert found == [1.0] * 9 + [None]
+    assert found == [1.0] * 10
+    rings.add(NETWORK, ONE, dict.fromkeys(range(NOW // 10 - 60, NOW // 10), (70.0, 7.0, 1.0, 1.0)))
+    wanted = window(NETWORK, begin=NOW - 600, end=NOW, now=NOW, step=60)
+    found = [values[0] for values in read(rings, Thing(NETWORK, ONE, THERE), wanted, now=NOW)]
+    assert found == [7.0] * 10
+    wanted = window(NETWORK, begin=NOW - 600, end=NOW, now=NOW, step=10)
+    found = [values[0] for values in read(rings, Thing(NETWORK, ONE, THERE), wanted, now=NOW)]
+    assert found == [7.0] * 56 + [None] * 4
     assert latest(rings, VM, ONE, now=NOW) == BUSY
     assert latest(rings, VM, ONE, now=NOW + 600) is None
 

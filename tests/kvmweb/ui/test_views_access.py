@@ -84,6 +84,7 @@ DOORS = [
     Door("vm-new", ALL),
     Door("vm", READ, "vm"),
     Door("vm-activity", READ, "vm"),
+    Door("vm-metrics", READ, "vm"),
     Door("vm-settings", READ, "vm"),
     Door("vm-settings", DO, "vm", "post", {"name": "web-1", "vcpus": "2", "memory_mib": "512"}),
     Door("vm-power", DO, "vm", "post", {"power": "stop"}),
