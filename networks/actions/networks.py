@@ -46,6 +46,7 @@ def create_network(
     mtu: int = 1500,
     source_addresses: Sequence[str] | None = None,
     guests_apart: bool = False,
+    logs_refused: bool = False,
     ipv6: str = Ipv6.OFF,
     ipv6_subnet: str = "",
     own_router: bool = False,
@@ -74,6 +75,7 @@ def create_network(
             made,
             mtu=parse_mtu(mtu),
             guests_apart=guests_apart,
+            logs_refused=logs_refused,
             sources=parse_sources(where, mode, made, source_addresses),
         )
         refuse_for_bridged(network, made, settings)

@@ -121,6 +121,9 @@ class NewNetwork(Body):
         help_text="Public addresses of the host; its default one when absent.",
     )
     guests_apart = serializers.BooleanField(default=False)
+    logs_refused = serializers.BooleanField(
+        default=False, help_text="Note what the firewall refuses."
+    )
     ipv6 = serializers.ChoiceField(Ipv6.choices, default=Ipv6.OFF)
     ipv6_subnet = serializers.CharField(
         default="", allow_blank=True, help_text="A /64; a free one is picked when absent."

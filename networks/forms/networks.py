@@ -44,6 +44,11 @@ class NetworkForm(ActionForm):
         required=False,
         help_text="Possible on a bridge.",
     )
+    logs_refused = forms.BooleanField(
+        label="Note what the firewall refuses",
+        required=False,
+        help_text="For ten minutes, to be seen under “Refused”. It can be switched later.",
+    )
     project = forms.ChoiceField(required=False)
 
     def __init__(

@@ -197,6 +197,9 @@ def test_by_macvtap_nothing_is_filtered_or_limited(
 ) -> None:
     with refused(Invalid, "guarded"):
         create_network(actor, name="x", mode="bridged", attachment=uplink.uuid, guarded=True)
+    for option in ("logs_refused", "guests_apart"):
+        with refused(Conflict, option, code="not_filtered"):
+            _made(actor, uplink, "x", **{option: True})
     network = _made(actor, uplink)
     assert not network.guarded
     guest = add_reservation(actor, network=network.uuid, name="one")

@@ -132,6 +132,10 @@ def test_nothing_is_noted_until_somebody_wants_it(
     assert (answer.status_code, answer.data["logs_refused"]) == (202, True)
     network.refresh_from_db()
     assert build_spec(network)["logs"] is True
+    made = Program(alice).post("networks/", {"name": "noted", "logs_refused": True})
+    assert (made.status_code, made.data["logs_refused"]) == (202, True)
+    client.post("/networks/new/", {"name": "noted-too", "mode": "isolated", "logs_refused": "on"})
+    assert Network.objects.get(name="noted-too").logs_refused
     assert Program(mallory).get(f"{path}/refused/").status_code == 404
     silent = client.get(f"/{path}/refused/now/", headers={"HX-Request": "true"})
     assert "Host not answering" in silent.content.decode()
