@@ -33,6 +33,7 @@ class Reason(models.TextChoices):
     EGRESS = "egress", "Not listed where guests may go"
     APART = "apart", "There is no way from this network there"
     FORGED = "forged", "Sent from an address that is not the guest's"
+    HOST = "host", "The host answers its guests DHCP, names and ping alone"
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -66,7 +67,9 @@ class Refused:
     guest: Reservation | None
     forward: Forward | None
 
-    _OUTWARD: ClassVar[frozenset[str]] = frozenset({Reason.EGRESS, Reason.APART, Reason.FORGED})
+    _OUTWARD: ClassVar[frozenset[str]] = frozenset(
+        {Reason.EGRESS, Reason.APART, Reason.FORGED, Reason.HOST}
+    )
 
     @property
     def why(self) -> str:

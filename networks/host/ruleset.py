@@ -83,7 +83,7 @@ from networks.host.elements import (
     SetType,
     ends_of,
 )
-from networks.host.noting import note
+from networks.host.noting import ARP, note
 
 FAMILIES: tuple[Family, ...] = ("inet", "bridge")
 MARKERS = frozenset({"acct_in", "acct_out", "settled", "sifted"})
@@ -345,6 +345,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "iifname @dns meta l4proto { tcp, udp } th dport 53 accept",
         "icmp type echo-request limit rate 50/second accept",
         "icmpv6 type echo-request limit rate 50/second accept",
+        note("host"),
         "counter drop",
     ),
     ("bridge", "pre"): (
@@ -359,7 +360,8 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
         "ip6 saddr :: goto guest_new6",
         "goto forged",
     ),
-    ("bridge", "forged"): (note("forged"), "counter drop"),
+    ("bridge", "forged"): ("ether type arp goto forged_arp", note("forged"), "counter drop"),
+    ("bridge", "forged_arp"): (note(ARP), "counter drop"),
     ("bridge", "guest4"): (
         *_SERVES_DHCP,
         "udp dport 67 goto dhcp_own4",
@@ -400,7 +402,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
     ),
     ("bridge", "abroad_arp"): (
         "iifname . arp saddr ether @own_mac accept",
-        "counter drop",
+        "goto forged_arp",
     ),
     ("bridge", "abroad4"): (
         *_SERVES_DHCP,
@@ -461,7 +463,7 @@ _RULES: dict[tuple[Family, str], tuple[str, ...]] = {
     ("bridge", "arp4"): (
         "iifname . arp saddr ether @own_mac arp saddr ip 0.0.0.0 arp operation request accept",
         "iifname . arp saddr ether . arp saddr ip @own4 accept",
-        "counter drop",
+        "goto forged_arp",
     ),
     **noting.chains(),
 }

@@ -15,7 +15,7 @@ from kvmweb.core.errors import HostBusy
 from networks.host.drivers.netlink import Interrupted, attributes
 from networks.host.drivers.nftables import NftablesSocket
 from networks.host.elements import Family, FieldType, unpack
-from networks.host.noting import KEPT, NOTES, Notes, packets
+from networks.host.noting import ARP, KEPT, NOTES, Notes, packets
 
 _KEY, _EXPIRATION, _EXPRESSION = 1, 5, 7
 _VALUE, _EXPRESSION_DATA, _PACKETS = 1, 2, 2
@@ -86,7 +86,8 @@ def _read(connection: NftablesSocket, wanted: frozenset[bytes]) -> Iterator[_Raw
 
 def _refusal(raw: _Raw) -> Refusal:
     found = raw.found
-    interface, source, destination, protocol, port = unpack(raw.types, raw.key)
+    interface, source, destination, *rest = unpack(raw.types, raw.key)
+    protocol, port = rest or (ARP, 0)
     left = struct.unpack(">Q", found[_EXPIRATION])[0] / 1000 if _EXPIRATION in found else KEPT
     expression = dict(attributes(found.get(_EXPRESSION, b"")))
     counter = dict(attributes(expression.get(_EXPRESSION_DATA, b"")))

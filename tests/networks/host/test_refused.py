@@ -19,7 +19,7 @@ from networks.host.tasks import spec_store
 from networks.refused import Answer, Reason
 from tests.networks.host.lab import OUTSIDE, PUBLIC, Lab, forward, network, with_forwards
 from tests.networks.host.lab6 import OUTSIDE6, connect6, network6
-from tests.networks.host.test_bridged import FIRST, Site
+from tests.networks.host.test_bridged import FIRST, Site, arp
 from tests.networks.host.test_own_router import owned
 
 pytestmark = pytest.mark.kernel
@@ -112,6 +112,10 @@ def test_a_flood_of_sources_fills_nothing_and_hides_not_what_is_known(
     wide = RefusedScope(network=routed.subject, limit=500)
     known = [each for each in look(lab, routed, scope=wide).refused if each.port == 22]
     assert [each.packets for each in known] == [4]
+    second = routed.reservations[1]
+    send(lab, OUTSIDE, second.address, 53)
+    of_second = RefusedScope(network=routed.subject, reservations=(second.id,))
+    assert look(lab, routed, scope=of_second).total == 1, "nor what concerns other guests"
 
 
 def test_each_reason_is_told_from_the_others(lab: Lab) -> None:
@@ -142,6 +146,10 @@ def test_each_reason_is_told_from_the_others(lab: Lab) -> None:
     with guest.udp_socket() as liar:
         liar.bind(("10.99.0.9", 0))
         liar.sendto(b"x", (OUTSIDE, 7))
+    assert guest.ask_udp(spec.gateway, 9, BRIEF) == ""
+    own = bytes.fromhex(target.mac.replace(":", ""))
+    with guest.packets("eth0") as frames:
+        frames.send(b"\xff" * 6 + own + b"\x08\x06" + arp(target.mac, "10.61.0.77"))
 
     found = look(lab, spec, quiet)
     shown = {(e.reason, e.forward, e.source, e.destination, e.port) for e in found.refused}
@@ -152,6 +160,8 @@ def test_each_reason_is_told_from_the_others(lab: Lab) -> None:
         ("egress", "", target.address, OUTSIDE, 8),
         ("apart", "", target.address, quiet.reservations[0].address, 7),
         ("forged", "", "10.99.0.9", OUTSIDE, 7),
+        ("forged", "", "10.61.0.77", "10.61.0.77", 0),
+        ("host", "", target.address, spec.gateway, 9),
     }
     assert {each.guest for each in found.refused} == {target.id}
     assert look(lab, replace(quiet, logs=True), spec).refused == (), "each network has its own"
