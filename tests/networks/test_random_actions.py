@@ -26,7 +26,7 @@ from networks.models import Forward, Network, Reservation
 from networks.spec_from_rows import build_spec, record
 from tests.networks.host.lab import Lab
 
-pytestmark = [pytest.mark.kernel, pytest.mark.django_db]
+pytestmark = [pytest.mark.kernel, pytest.mark.django_db, pytest.mark.timeout(300)]
 
 # Elements whose keys nft writes as they are; the keys of intervals are the business of
 # `test_ranges` and `test_ways`.
@@ -35,12 +35,14 @@ PLAIN = {
     *("src32", "src24", "snat4", "masq", "egress", "pairs", "settled", "own4", "own_mac"),
 }
 MAPS = {"fwd4", "fwd4id", "snat4"}
+SAME = "10.60.0.0/24"  # what the first network gets, and all with a router of their own
 PROTOCOLS = ["tcp", "udp", "tcp+udp"]
 SOURCES = [[], ["198.51.100.1/32"], ["198.51.100.0/24", "203.0.113.7/32"]]
 
 PICK = st.integers(0, 5)
 STEPS = st.one_of(
     st.tuples(st.just("network"), PICK, st.sampled_from(["nat", "isolated"])),
+    st.tuples(st.just("behind"), PICK, st.sampled_from(["nat", "isolated"])),
     st.tuples(st.just("guest"), PICK, st.none()),
     st.tuples(st.just("forward"), PICK, st.sampled_from(PROTOCOLS)),
     st.tuples(st.just("forward"), PICK, st.sampled_from(PROTOCOLS)),
@@ -78,6 +80,8 @@ class Panel:
         actor, name = self.actor, f"n{self.made}"
         if kind == "network":
             actions.create_network(actor, name=name, mode=option)
+        elif kind == "behind":
+            actions.create_network(actor, name=name, mode=option, ipv4_subnet=SAME, own_router=True)
         elif kind == "guest" and (network := _one(Network, at)):
             actions.add_reservation(actor, network=network.uuid, name=name)
         elif kind in {"forward", "bulk"} and (guest := _one(Reservation, at)):
@@ -179,7 +183,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @settings(
-    max_examples=8,
+    max_examples=6,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -189,9 +193,12 @@ def test_the_kernel_has_what_the_rows_say(
 ) -> None:
     with transaction.atomic(), lab.reconciler() as reconciler:
         panel = Panel(actor, lab, reconciler)
-        for step in (("network", 0, "nat"), ("guest", 0, None), *steps):
-            panel.take(step)
-            panel.follow()
-            panel.compare()
-        reconciler.remove_all()
+        begin = (("network", 0, "nat"), ("guest", 0, None), ("behind", 0, "nat"))
+        try:
+            for step in (*begin, ("guest", 1, None), *steps):
+                panel.take(step)
+                panel.follow()
+                panel.compare()
+        finally:
+            reconciler.remove_all()
         transaction.set_rollback(True)
