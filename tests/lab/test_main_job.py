@@ -235,7 +235,9 @@ def test_a_host_is_asked_and_answers_at_once(lab: Lab, olga: Client) -> None:
     fetch(lab, endpoint)
     (forward,) = olga.get(f"forwards/?vm={vm['id']}")["results"]
     told = olga.get(f"forwards/{forward['id']}/explain/?source={INTERNET}")
-    assert (told["broken"], told["reachable"]) == ("", True), told
+    assert (told["broken"], told["reachable"]) == ("", True), [
+        s for s in told["steps"] if s["verdict"] != "ok"
+    ]
     out = olga.get(f"vms/{vm['id']}/explain/")
     assert out["broken"] == "", out
     listed = olga.get(f"vms/{vm['id']}/flows/?search=80")
@@ -248,6 +250,43 @@ def test_a_host_is_asked_and_answers_at_once(lab: Lab, olga: Client) -> None:
     olga.succeed(olga.post(f"vms/{vm['id']}/force-off/")["job"])
     off = olga.get(f"forwards/{forward['id']}/explain/")
     assert off["broken"] == "vm", off
+
+
+def test_two_projects_have_the_same_subnet_on_one_host(
+    lab: Lab, panel: Panel, olga: Client
+) -> None:
+    """Their guests even have the same address; forwards, names, flows and Why? are each one's."""
+    omar = panel.add_operator("omar")
+    h1 = next(each["id"] for each in olga.get("hosts/")["results"] if each["name"] == "h1")
+    made = []
+    for owner, name in ((olga, "ours"), (omar, "theirs")):
+        network = {"name": name, "ipv4_subnet": "10.0.0.0/24", "own_router": True}
+        vm = owner.do("vms/", new_vm(name, network=network, host=h1))
+        owner.do("host-names/", {"vm": vm["id"], "name": f"{name}.example.org", "tls": "off"})
+        made.append((owner, name, vm, endpoint_of(owner, vm)))
+    assert len({vm["project"] for _, _, vm, _ in made}) == 2
+    assert [vm["address"] for _, _, vm, _ in made] == ["10.0.0.2", "10.0.0.2"]
+    for owner, name, vm, endpoint in made:
+        page = fetch(lab, endpoint)
+        assert page.startswith(f"Hello from {name}\n")
+        assert "my address: 10.0.0.2" in page
+        by_name = ["curl", "-s", "--max-time", "10", f"http://{lab.h1.address}/"]
+        asked = lab.internet.run(*by_name, "-H", f"Host: {name}.example.org")
+        assert asked.startswith(f"Hello from {name}\n"), asked
+        (forward,) = owner.get(f"forwards/?vm={vm['id']}")["results"]
+        told = owner.get(f"forwards/{forward['id']}/explain/?source={INTERNET}")
+        assert (told["broken"], told["reachable"]) == ("", True), [
+            s for s in told["steps"] if s["verdict"] != "ok"
+        ]
+        flows = owner.get(f"vms/{vm['id']}/flows/?search={INTERNET}")["flows"]
+        came = {flow["original_destination"] for flow in flows}
+        assert endpoint in came
+        assert not came & {other for *_, other in made if other != endpoint}
+    (_, _, gone, _), (_, _, _, stays) = made
+    olga.succeed(olga.post(f"vms/{gone['id']}/force-off/")["job"])
+    (forward,) = olga.get(f"forwards/?vm={gone['id']}")["results"]
+    assert olga.get(f"forwards/{forward['id']}/explain/")["broken"] == "vm"
+    assert fetch(lab, stays).startswith("Hello from theirs")
 
 
 def test_people_work_at_the_panel_by_its_name(lab: Lab, panel: Panel, olga: Client) -> None:

@@ -105,9 +105,8 @@ class Dhcp:
     def start(self) -> None:
         """Start it in the background, in place of one with another configuration."""
         self._make_folders()
-        self.stop()
         try:
-            done = self._run(self._arguments())
+            done = self._stop_and_run()
         except FileNotFoundError as error:
             raise missing() from error
         except subprocess.TimeoutExpired as error:
@@ -129,13 +128,20 @@ class Dhcp:
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _run(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    def _stop_and_run(self) -> subprocess.CompletedProcess[str]:
+        """The one that runs may be all that keeps its namespace."""
+
         def run() -> subprocess.CompletedProcess[str]:
             return subprocess.run(
-                arguments, capture_output=True, text=True, timeout=_SECONDS, check=False
+                self._arguments(), capture_output=True, text=True, timeout=_SECONDS, check=False
             )
 
-        return run() if self._namespace is None else namespaces.within(self._namespace, run)
+        if self._namespace is None:
+            self.stop()
+            return run()
+        with namespaces.held(self._namespace) as namespace:
+            self.stop()
+            return namespaces.within(namespace, run)
 
     def _is_in_place(self) -> bool:
         """Whether it is in the namespace it should be in."""

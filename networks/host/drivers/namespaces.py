@@ -11,8 +11,9 @@ import ctypes
 import errno
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -80,6 +81,17 @@ def within(path: Path, call: Callable[[], R]) -> R:
         return call()
 
     return _on_a_thread(enter_and_call)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[Path]:
+    """Keep the namespace of this name while the context lasts; it is then there under another
+    name, whatever becomes of the first."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 def is_in(pid: int, path: Path) -> bool:

@@ -78,8 +78,8 @@ class Routers:
         (self._folder / bridge).mkdir(parents=True, exist_ok=True)
         for folder in (self._folder, self._folder / bridge):
             folder.chmod(0o755)
-        namespaces.remove(self.namespace(bridge))
-        namespaces.make(self.namespace(bridge))
+        namespaces.remove(_kept(self._folder, bridge))
+        namespaces.make(_kept(self._folder, bridge))
 
     def lay(self, cable: LayCable) -> None:
         """Connect the host and the namespace, in place of what is there."""
@@ -101,7 +101,7 @@ class Routers:
         """Take everything of a router away; none being there is success."""
         self.dhcp(bridge).stop()
         self._cut(bridge)
-        namespaces.remove(self.namespace(bridge))
+        namespaces.remove(_kept(self._folder, bridge))
         shutil.rmtree(self._folder / bridge, ignore_errors=True)
 
     def delete_all(self) -> None:
@@ -133,7 +133,17 @@ class Routers:
 
 
 def namespace_of(folder: Path, bridge: str) -> Path:
-    """Where the namespace of a network's router is."""
+    """Where the namespace of a network's router is. A process that has mounts of its own may not
+    see its name, or have taken it along when it ended, but its DHCP server is in it."""
+    kept = _kept(folder, bridge)
+    if namespaces.exists(kept):
+        return kept
+    pid = Dhcp(folder / bridge / _DHCP).pid()
+    return Path(f"/proc/{pid}/ns/net") if pid else kept
+
+
+def _kept(folder: Path, bridge: str) -> Path:
+    """The name that keeps it."""
     return folder / bridge / _NAMESPACE
 
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,7 +41,7 @@ from tests.networks.host.lab import (
     network,
     with_forwards,
 )
-from tests.networks.host.test_crash import stopped
+from tests.networks.host.test_crash import killed, stopped
 from tests.networks.host.test_dhcp import lease
 from tests.networks.host.test_host_names import name, named
 from tests.web import ask_http, serve_http
@@ -381,25 +381,38 @@ def test_nothing_is_left_of_it(lab: Lab) -> None:
 
 
 @pytest.mark.kernel
-def test_making_and_removing_survive_a_crash_after_any_op(lab: Lab) -> None:
-    other, spec = network(1), owned(2)
-    spec = with_forwards(spec, forward(2, 1, spec.reservations[0]))
-    lab.cable(spec.reservations[0])
+@pytest.mark.parametrize("interrupt", [killed, stopped])
+def test_all_that_is_done_survives_a_crash_after_any_op(
+    lab: Lab, interrupt: Callable[[Lab, NetworkSpec, int], bool]
+) -> None:
+    """Making it, changing it, and taking it away, which leaves nothing."""
+    other, spec = network(1), replace(owned(2), names=NamesSpec(domain="net2.internal"))
+    first, second = spec.reservations
+    spec = with_forwards(spec, forward(2, 1, first))
+    changed = replace(
+        with_forwards(spec, forward(2, 1, second), forward(2, 2, second, public_port=81)),
+        mtu=1400,
+        transit="100.64.9.0/24",
+        reservations=(second,),
+    )
+    lab.cable(first)
     lab.apply(other)
-    at = 1
-    while stopped(lab, spec, at):
-        lab.apply(spec)
-        lab.apply(absent(spec))
-        at += 1
-    assert at > 15
-    at = 1
-    while stopped(lab, absent(spec), at):
-        lab.apply(absent(spec))
-        assert not lab.paths.routers.joinpath("kw2").exists()
-        assert "kw2" not in lab.host.run("ip", "link")
-        lab.apply(spec)
-        at += 1
-    assert at > 4
+    before = lab.host.run("ip", "link")
+    for start, end, least in (
+        (absent(spec), spec, 15),
+        (spec, changed, 8),
+        (changed, absent(spec), 4),
+    ):
+        at = 1
+        lab.apply(start)
+        while interrupt(lab, end, at):
+            lab.apply(end)
+            if not end.present:
+                assert lab.host.run("ip", "link") == before
+                assert routers(lab.paths.routers) == []
+            lab.apply(start)
+            at += 1
+        assert at > least, end
     with lab.reconciler() as reconciler:
         assert reconciler.check(other) == ()
 
@@ -439,6 +452,7 @@ def test_a_namespace_that_is_gone_is_made_again(lab: Lab) -> None:
     with watching(lab, spec) as (reconciler, _), guest.connect(OUTSIDE, 80) as held:
         assert held.recv(99)
         namespaces.remove(namespace_of(lab.paths.routers, "kw2"))
+        dhcp_of(lab.paths.routers, "kw2").stop()
         (drift,) = reconciler.repair()
         assert drift.repaired
         assert drift.missing[0] == "Made a router for bridge kw2"
@@ -446,6 +460,27 @@ def test_a_namespace_that_is_gone_is_made_again(lab: Lab) -> None:
         assert held.recv(99) == b"goes on"
         inside(lab, "kw2", "nft", "flush", "ruleset")
         assert eventually(lambda: reconciler.check(spec) == (), 10)
+
+
+@pytest.mark.kernel
+def test_a_namespace_whose_name_went_with_another_process_is_used_as_it_is(lab: Lab) -> None:
+    """As where each process of the host has mounts of its own: nothing is cut and made again."""
+    spec = owned(2, guests=1, source=None)
+    guest = lab.guest(spec.reservations[0], spec)
+    lab.internet.tcp_server(80)
+    lab.apply(spec)
+    kept = namespace_of(lab.paths.routers, "kw2")
+    before = kept.stat().st_ino
+    namespaces.remove(kept)
+    with lab.reconciler() as reconciler:
+        assert reconciler.check(spec) == ()
+        assert_converges(reconciler, replace(spec, mtu=1400))
+        lab.host.call(dhcp_of(lab.paths.routers, "kw2").start)
+        assert namespace_of(lab.paths.routers, "kw2").stat().st_ino == before
+        assert guest.ask_tcp(OUTSIDE, 80) == PUBLIC
+        assert_converges(reconciler, absent(spec))
+    assert not lab.paths.routers.joinpath("kw2").exists()
+    assert not [each for each in lab.host.ip("link") if each["ifname"].startswith("kw2")]
 
 
 @contextmanager
