@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 from tests.bench.measure import Figure, Goal
 from tests.bench.nat import world
@@ -46,17 +47,18 @@ class _Path:
 def figures() -> Iterator[Figure]:
     with ExitStack() as stack:
         ours, plain = _ours(stack, 1), _plain(stack)
-        crowded = _ours(stack, 200)
+        crowded, behind = _ours(stack, 200), _ours(stack, 1, transit="100.64.0.0/24")
         inward: tuple[list[float], list[float]] = [], []
         outward: tuple[list[float], list[float]] = [], []
         streams: tuple[list[float], list[float]] = [], []
-        many = []
+        many, routed = [], []
         for _ in range(RUNS):
             for path, at in ((ours, 0), (plain, 1)):
                 inward[at].append(path.inward())
                 outward[at].append(path.outward())
                 streams[at].append(path.stream())
             many.append(crowded.outward())
+            routed.append(behind.outward())
         yield _figure("CPU per small packet, full ruleset, in; plain routing", inward, 1.4)
         yield _figure("CPU per small packet, full ruleset, out; plain routing", outward, 1.5)
         yield Figure(
@@ -69,6 +71,13 @@ def figures() -> Iterator[Figure]:
         )
         name = "CPU per small packet out, 200 networks; our own with one"
         yield _figure(name, (many, outward[0]), 1.05)
+        yield Figure(
+            group="nat",
+            name="CPU per small packet out, through a router of its own; source NAT alone",
+            unit="µs",
+            ours=routed,
+            alternative=outward[0],
+        )
 
 
 def _figure(name: str, runs: tuple[list[float], list[float]], limit: float) -> Figure:
@@ -77,9 +86,9 @@ def _figure(name: str, runs: tuple[list[float], list[float]], limit: float) -> F
     return Figure(group="nat", name=name, unit="µs", ours=ours, alternative=alternative, goal=goal)
 
 
-def _ours(stack: ExitStack, networks: int) -> _Path:
+def _ours(stack: ExitStack, networks: int, transit: str = "") -> _Path:
     lab = stack.enter_context(world.lab())
-    spec = world.with_udp(world.network(0, 1))
+    spec = replace(world.with_udp(world.network(0, 1)), transit=transit)
     guest = lab.guest(spec.reservations[0], spec)
     with lab.reconciler() as reconciler:
         for number in range(1, networks):
