@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -14,10 +14,11 @@ import pytest
 
 from kvmweb.host.store import SpecStore
 from networks.host.drivers.dhcp import Dhcp
-from networks.host.explain.steps import Case, Step, first_broken
+from networks.host.explain.steps import Case, Step
 from networks.host.facts import Looker
 from networks.host.spec import EgressSpec, ForwardSpec, NetworkSpec
 from tests.netns import Namespace, eventually, veth
+from tests.networks.host.breaking import Breaks, broken
 from tests.networks.host.lab import (
     OUTSIDE,
     PUBLIC,
@@ -78,27 +79,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         lab.close()
 
 
-def broken(steps: tuple[Step, ...]) -> str:
-    """The key of the answer; it always says what was wanted and what to do."""
-    found = first_broken(steps)
-    if found is None:
-        return ""
-    assert found.found
-    assert found.wanted
-    assert found.remedy
-    return found.key
-
-
-Break = Callable[[World], Iterator[None]]
-BREAKS: dict[str, tuple[str, Break]] = {}
-
-
-def breaks(key: str) -> Callable[[Break], Break]:
-    def add(made: Break) -> Break:
-        BREAKS[made.__name__.replace("_", " ")] = (key, made)
-        return made
-
-    return add
+breaks = Breaks[World]()
 
 
 @breaks("address")
@@ -318,26 +299,19 @@ def the_guest_has_no_default_route(world: World) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("what", list(BREAKS))
+@pytest.mark.parametrize("what", list(breaks))
 def test_what_is_broken_is_what_is_named(world: World, what: str) -> None:
-    key, made = BREAKS[what]
     assert world.lab.internet.ask_tcp(PUBLIC, 8080) == OUTSIDE
     assert broken(world.why()) == ""
-    breaking = made(world)
-    next(breaking)
-    try:
+    with breaks.of(world, what) as key:
         assert broken(world.why()) == key
         assert world.lab.internet.ask_tcp(PUBLIC, 8080, 0.3) != OUTSIDE
-    finally:
-        next(breaking, None)
     assert broken(world.why()) == ""
 
 
 def test_where_a_port_leads_instead_is_for_operators(world: World) -> None:
-    breaking = the_forward_leads_elsewhere(world)
-    next(breaking)
-    (step,) = [step for step in world.why() if step.key == "dnat"]
-    next(breaking, None)
+    with breaks.of(world, "the forward leads elsewhere"):
+        (step,) = [step for step in world.why() if step.key == "dnat"]
     assert "10.61.0.9" in step.detail
     assert "10.61.0.9" not in f"{step.found} {step.wanted} {step.remedy}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +12,10 @@ import pytest
 
 from kvmweb.host.store import SpecStore
 from networks.host.case import explain
-from networks.host.explain.steps import Case, Step, first_broken
+from networks.host.explain.steps import Case, Step
 from networks.host.facts import Looker
 from networks.host.spec import NetworkSpec
+from tests.networks.host.breaking import Breaks, broken
 from tests.networks.host.lab import OUTSIDE, Lab
 from tests.networks.host.test_bridged import BRIEF, FIRST, Site, rules
 
@@ -42,31 +43,24 @@ def why(
     return site.host.call(lambda: explain(looker, lambda _: told, case))
 
 
-def broken(steps: tuple[Step, ...]) -> str:
-    found = first_broken(steps)
-    if found is None:
-        return ""
-    assert found.found
-    assert found.wanted
-    assert found.remedy
-    return found.key
+breaks = Breaks[Site]()
 
 
-Break = Callable[[Site], Iterator[None]]
-
-
+@breaks("port")
 def the_tap_is_loose(site: Site) -> Iterator[None]:
     site.host.ip("link set kt12 nomaster")
     yield
     site.host.ip("link set kt12 master br0")
 
 
+@breaks("port")
 def the_tap_is_off(site: Site) -> Iterator[None]:
     site.host.ip("link set kt12 down")
     yield
     site.host.ip("link set kt12 up")
 
 
+@breaks("port")
 def the_guests_link_is_down(site: Site) -> Iterator[None]:
     site.guests[0].ip("link set eth0 down")
     yield
@@ -74,6 +68,7 @@ def the_guests_link_is_down(site: Site) -> Iterator[None]:
     site.guests[0].ip(f"route replace default via {OUTSIDE}")
 
 
+@breaks("tied")
 def the_guest_is_not_tied(site: Site) -> Iterator[None]:
     mac = site.spec.reservations[0].mac
     site.host.run("nft", f"delete element bridge kvmweb own_mac {{ kt12 . {mac} }}")
@@ -81,18 +76,21 @@ def the_guest_is_not_tied(site: Site) -> Iterator[None]:
     site.lab.apply(site.spec)
 
 
+@breaks("tied")
 def its_rule_is_gone(site: Site) -> Iterator[None]:
     site.host.run("nft", "flush set bridge kvmweb let_ports")
     yield
     site.lab.apply(site.spec)
 
 
+@breaks("rules")
 def the_tables_are_gone(site: Site) -> Iterator[None]:
     site.host.nft("delete table bridge kvmweb")
     yield
     site.lab.apply(site.spec)
 
 
+@breaks("attachment")
 def the_bridge_is_off(site: Site) -> Iterator[None]:
     site.host.ip("link set br0 down")
     yield
@@ -100,43 +98,28 @@ def the_bridge_is_off(site: Site) -> Iterator[None]:
     site.host.ip(f"route replace default via {OUTSIDE} dev br0")
 
 
+@breaks("wire")
 def the_cable_is_out(site: Site) -> Iterator[None]:
     site.internet.ip("link set eth0 down")
     yield
     site.internet.ip("link set eth0 up")
 
 
+@breaks("wire")
 def the_uplink_is_off(site: Site) -> Iterator[None]:
     site.host.ip("link set up0 down")
     yield
     site.host.ip("link set up0 up")
 
 
-BREAKS: dict[Break, str] = {
-    the_tap_is_loose: "port",
-    the_tap_is_off: "port",
-    the_guests_link_is_down: "port",
-    the_guest_is_not_tied: "tied",
-    its_rule_is_gone: "tied",
-    the_tables_are_gone: "rules",
-    the_bridge_is_off: "attachment",
-    the_cable_is_out: "wire",
-    the_uplink_is_off: "wire",
-}
-
-
-@pytest.mark.parametrize("made", list(BREAKS), ids=lambda made: made.__name__)
-def test_what_is_broken_is_what_is_named(site: Site, made: Break) -> None:
+@pytest.mark.parametrize("what", list(breaks))
+def test_what_is_broken_is_what_is_named(site: Site, what: str) -> None:
     asked: dict[str, Any] = {"way": "in", "source": OUTSIDE, "port": 80}
     assert broken(why(site, **asked)) == ""
-    breaking = made(site)
-    next(breaking)
-    try:
-        assert broken(why(site, **asked)) == BREAKS[made]
-        if made is not the_tables_are_gone:  # which keep out, so nothing else does
+    with breaks.of(site, what) as key:
+        assert broken(why(site, **asked)) == key
+        if what != "the tables are gone":  # which keep out, so nothing else does
             assert site.internet.ask_tcp(FIRST, 80, BRIEF) == ""
-    finally:
-        next(breaking, None)
     assert broken(why(site, **asked)) == ""
     assert site.internet.ask_tcp(FIRST, 80) == OUTSIDE
 

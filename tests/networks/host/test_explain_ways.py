@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -13,11 +13,12 @@ import pytest
 from networks.host.case import explain
 from networks.host.drivers import flowtable
 from networks.host.drivers.dhcp import Dhcp
-from networks.host.explain.steps import Case, Step, first_broken
+from networks.host.explain.steps import Case, Step
 from networks.host.facts import Looker
 from networks.host.ruleset import CONNECTIONS_PER_GUEST
 from networks.host.spec import EgressSpec, InboundSpec, NetworkSpec, PeerSpec
 from tests.netns import Namespace, eventually, veth
+from tests.networks.host.breaking import Breaks, broken
 from tests.networks.host.lab import OUTSIDE, PUBLIC, Lab, forward, network, with_forwards
 from tests.networks.host.lab6 import (
     OUTSIDE6,
@@ -84,26 +85,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         lab.close()
 
 
-def broken(steps: tuple[Step, ...]) -> str:
-    found = first_broken(steps)
-    if found is None:
-        return ""
-    assert found.found
-    assert found.wanted
-    assert found.remedy
-    return found.key
-
-
-Break = Callable[[World], Iterator[None]]
-BREAKS: dict[str, tuple[str, Break]] = {}
-
-
-def breaks(key: str) -> Callable[[Break], Break]:
-    def add(made: Break) -> Break:
-        BREAKS[made.__name__.replace("_", " ")] = (key, made)
-        return made
-
-    return add
+breaks = Breaks[World]()
 
 
 @breaks("address")
@@ -206,19 +188,14 @@ def nothing_listens_in_the_guest(world: World) -> Iterator[None]:
     world.guest.tcp_server(80, "::")
 
 
-@pytest.mark.parametrize("what", list(BREAKS))
+@pytest.mark.parametrize("what", list(breaks))
 def test_what_is_broken_over_ipv6_is_what_is_named(world: World, what: str) -> None:
-    key, made = BREAKS[what]
     port = world.forward.public_port
     assert world.lab.internet.ask_tcp(PUBLIC6, port) == OUTSIDE6
     assert world.why_forward() == ""
-    breaking = made(world)
-    next(breaking)
-    try:
+    with breaks.of(world, what) as key:
         assert world.why_forward() == key
         assert world.lab.internet.ask_tcp(PUBLIC6, port, 0.3) != OUTSIDE6
-    finally:
-        next(breaking, None)
     assert world.why_forward() == ""
 
 
