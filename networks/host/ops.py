@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kvmweb.core.names import is_cable
 from networks.host.allowed import Judge
-from networks.host.elements import DOORS, PROTOCOLS, Element
+from networks.host.elements import Element
 from networks.host.own_router import RouterOp, moved
 from networks.host.proxy import ProxyOp
+from networks.host.sentences import changed, count_of
 from networks.host.state import DhcpFile
 
-_LISTED = 3
 _IPV4 = re.compile(r"\b\d+\.\d+\.\d+\.\d+\b")
 _SETTINGS = {
     ("ipv6/disable_ipv6", "1"): "Switched IPv6 off on bridge {}",
@@ -159,18 +158,7 @@ class ChangeElements:
         return _IPV4.sub(lambda found: moved(found[0], known, own), self._said())
 
     def _said(self) -> str:
-        parts = [
-            _forwards("Closed", self.remove - self.add),
-            _forwards("Opened", self.add - self.remove),
-            _sources(self.add),
-            *_ways(self.add - self.remove, self.remove - self.add),
-            _ties("Tied", "to", self.add),
-            _ties("Freed", "from", self.remove - self.add),
-            _speeds(self.add | self.remove),
-            _counters(self.add),
-        ]
-        said = [part for part in parts if part] or ["Updated the rules of the network"]
-        return "; ".join([said[0], *(part[0].lower() + part[1:] for part in said[1:])])
+        return changed(self.add, self.remove)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +244,7 @@ class WriteDhcp:
         hosts = sum(file.folder == "hosts" for file in self.files)
         if not hosts:
             return "Set what guests are told by DHCP"
-        return f"Reserved {_count(hosts, 'address', 'addresses')} for DHCP"
+        return f"Reserved {count_of(hosts, 'address', 'addresses')} for DHCP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +259,7 @@ class RemoveDhcp:
         hosts = sum(file.folder == "hosts" for file in self.files)
         if not hosts:
             return "Removed what guests are told by DHCP"
-        return f"Released {_count(hosts, 'address', 'addresses')} of DHCP"
+        return f"Released {count_of(hosts, 'address', 'addresses')} of DHCP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,86 +357,5 @@ Op: TypeAlias = (
 )
 
 
-def _forwards(verb: str, elements: Iterable[Element]) -> str:
-    changed = [e for e in elements if e.name in DOORS]
-    if len(changed) > _LISTED:
-        return f"{verb} {len(changed)} port forwards"
-    lines = [_door(element) for element in sorted(changed)]
-    return f"{verb} {', '.join(lines)}" if lines else ""
-
-
-def _door(element: Element) -> str:
-    if element.name == "whole4":
-        return f"all of {element.key[0]} to {element.value[0]}"
-    if element.name == "rng4":
-        ports, place, kind = (str(field) for field in element.key)
-        word = "UDP" if kind.startswith(f"{PROTOCOLS['udp']}-") else "TCP"
-        return f"{word} {place.partition('-')[0]}:{ports} to {element.value[0]}"
-    (public, protocol, port), (address, target) = element.key, element.value
-    return f"{str(protocol).upper()} {_end(public, port)} to {_end(address, target)}"
-
-
-def _end(address: object, port: object) -> str:
-    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
-
-
-def _sources(elements: frozenset[Element]) -> str:
-    pool = {str(element.value[0]) for element in elements if element.name == "snat_pool"}
-    if pool:
-        return f"Guests go out as {', '.join(sorted(pool))}"
-    for element in elements:
-        if element.name in {"snat4", "snat6"}:
-            return f"Guests of bridge {element.key[0]} go out as {element.value[0]}"
-        if element.name in {"masq", "masq6"}:
-            return f"Guests of bridge {element.key[0]} go out with the address of the host"
-    return ""
-
-
-def _ways(added: frozenset[Element], removed: frozenset[Element]) -> list[str]:
-    """What networks may reach, and what may reach them."""
-    new, old = {e.name for e in added}, {e.name for e in removed}
-    said = []
-    if "routed" in new | old:
-        said.append(f"{'Opened' if 'routed' in new else 'Closed'} the network to the outside")
-    if (new | old) & {"egress_all", "egress_ports", "egress_all6", "egress_ports6"}:
-        said.append("Changed where guests may go")
-    for verb, elements in (("Joined", added), ("Parted", removed)):
-        said += [
-            f"{verb} the networks of bridges {e.key[0]} and {e.key[1]}"
-            for e in sorted(elements, key=lambda element: str(element.key))
-            if e.name == "pairs" and e.key[0] != e.key[1]
-        ]
-    if "logged" in new ^ old:
-        said.append(f"{'Noting' if 'logged' in new else 'No longer noting'} what is refused")
-    if "apart" in new | old:
-        said.append(f"{'Kept' if 'apart' in new else 'No longer kept'} guests from each other")
-    return said
-
-
-def _ties(verb: str, preposition: str, elements: Iterable[Element]) -> str:
-    """Guests that may send from their own address alone."""
-    count = sum(element.name == "own4" for element in elements)
-    addresses = "its address" if count == 1 else "their addresses"
-    return f"{verb} {_count(count, 'guest', 'guests')} {preposition} {addresses}" if count else ""
-
-
-def _speeds(elements: Iterable[Element]) -> str:
-    limits = {"guest_down", "guest_up", "network_down", "network_up"}
-    return "Changed bandwidth limits" if any(e.name in limits for e in elements) else ""
-
-
-def _counters(elements: frozenset[Element]) -> str:
-    """Only where nothing else changes: a forward and its counters are one thing to people."""
-    alone = {"acct_in", "acct_out", "acct_new", "settled", "sifted"}
-    if not {element.name for element in elements} <= alone:
-        return ""
-    count = sum(element.name == "acct_in" for element in elements)
-    return f"Counting the traffic of {_count(count, 'forward', 'forwards')}" if count else ""
-
-
 def _port(name: str) -> str:
     return f"{'cable' if is_cable(name) else 'guest port'} {name}"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

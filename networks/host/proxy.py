@@ -13,7 +13,7 @@ like lines; their files are named by owner, number and content, so that one neve
 
 The file of a network says what its names were before the last change; it is written after
 connections that had to end were ended, so whoever comes after a crash sees that they still have
-to be. Syntax: HAProxy's configuration.txt and management.txt, version 2.6.
+to be. The text of the configuration is in `proxy_text`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from networks.host.sentences import count_of
 from networks.host.spec import HostNameSpec, NetworkSpec
 
 Table = Literal["http", "tls", "certificate"]
@@ -32,20 +33,7 @@ HTTP_PORT, TLS_PORT = 80, 443
 PORTS = (HTTP_PORT, TLS_PORT)
 CERTIFICATES = "certificates"
 SEALED_FOR = "certificate of a host name"
-KEPT_DAYS = 20
-_COUNTERS = "conn_cnt,conn_cur,bytes_in_cnt,bytes_out_cnt"
-_NOTHING = r'status 404 content-type text/plain string "Nothing is served under this name.\n"'
-_FOUND = "{ var(txn.to) -m found }"
-_HOW = "var(txn.to),field(5,/)"
-_PROXIED, _TERMINATED, _REENCRYPTED, _REDIRECT = "proxied", "terminated", "reencrypted", "redirect"
-_ENDED = f"{{ {_HOW} {_TERMINATED} {_REENCRYPTED} }}"
-_SECURE = "https://%[var(txn.name)]%[pathq]"
-_CHALLENGE = "{ path_beg /.well-known/acme-challenge/ }"
-_CIPHERS = ":".join(
-    f"ECDHE-{kind}-{cipher}"
-    for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
-    for kind in ("ECDSA", "RSA")
-)
+PROXIED, TERMINATED, REENCRYPTED, REDIRECT = "proxied", "terminated", "reencrypted", "redirect"
 _NAME = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9-]{2,63}")
 
 
@@ -114,7 +102,7 @@ class StoreCertificates:
 
     @property
     def sentence(self) -> str:
-        return f"Stored {_count(len(self.files), 'certificate', 'certificates')}"
+        return f"Stored {count_of(len(self.files), 'certificate', 'certificates')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +139,7 @@ class WriteNames:
     def sentence(self) -> str:
         names = len({(route.public_address, route.name) for route in self.routes})
         return (
-            f"Wrote down {_count(names, 'host name', 'host names')}"
+            f"Wrote down {count_of(names, 'host name', 'host names')}"
             if names
             else ("Forgot the host names of the network")
         )
@@ -207,14 +195,14 @@ def lines(owner: str, names: Iterable[HostNameSpec]) -> frozenset[Route]:
 def _routes(owner: str, name: HostNameSpec) -> Iterable[Route]:
     key = f"{name.public_address}/{name.name}"
     if name.redirect:
-        yield Route("http", key, _value(owner, name, name.http_port, _REDIRECT))
+        yield Route("http", key, _value(owner, name, name.http_port, REDIRECT))
     elif name.http_port:
         yield Route("http", key, _value(owner, name, name.http_port))
     if name.tls == "passthrough":
-        how = _PROXIED if name.proxy_protocol else ""
+        how = PROXIED if name.proxy_protocol else ""
         yield Route("tls", key, _value(owner, name, name.tls_port, how))
     if name.tls == "terminate":
-        how = _REENCRYPTED if name.reencrypt else _TERMINATED
+        how = REENCRYPTED if name.reencrypt else TERMINATED
         yield Route("tls", key, _value(owner, name, name.tls_port, how))
         yield certificate_of(owner, name)
 
@@ -290,196 +278,6 @@ def _routed(add: Iterable[Route], remove: Iterable[Route]) -> str:
 
 def _led(route: Route) -> str:
     address, port = route.target or ("", 0)
-    if route.value.endswith(f"/{_REDIRECT}"):
+    if route.value.endswith(f"/{REDIRECT}"):
         return f"{route.name} from port 80 to 443"
     return f"{route.name} to {address}:{port}"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
-
-
-def configuration(public: Iterable[str], user: str) -> str:
-    """The proxy's configuration for these public addresses; `user` empty stays root.
-
-    Its files are named as in the folder it is started in: a socket's whole path may be too long.
-    """
-    places = sorted(public)
-    return "\n".join(
-        [*_globals(user), *_http(places), *_tls(places), *_ended(places, user), *_guests(), ""]
-    )
-
-
-def _globals(user: str) -> list[str]:
-    return [
-        "global",
-        "    maxconn 8000",
-        *([f"    user {user}", f"    group {user}"] if user else []),
-        "    stats socket unix@admin.sock mode 600 level admin expose-fd listeners",
-        "    stats timeout 1m",
-        "    hard-stop-after 24h",
-        "    ssl-default-bind-options ssl-min-ver TLSv1.2 prefer-client-ciphers no-tls-tickets",
-        f"    ssl-default-bind-ciphers {_CIPHERS}",
-        "defaults",
-        "    option contstats",
-        "    option dontlognull",
-        "    timeout connect 5s",
-        "    timeout client 1m",
-        "    timeout server 1m",
-        "    timeout tunnel 1h",
-        "    timeout client-fin 30s",
-        "    timeout http-request 10s",
-        "    timeout http-keep-alive 30s",
-        "backend names",
-        f"    stick-table type integer size 100k expire {KEPT_DAYS}d store {_COUNTERS}",
-        "backend sources",
-        "    stick-table type ipv6 size 100k expire 1m store conn_cur",
-    ]
-
-
-def bind(place: str, port: int) -> str:
-    """The line that has a port of a public address listened on."""
-    return f"bind [{place}]:{port}" if ":" in place else f"bind {place}:{port}"
-
-
-def _limit_sources() -> list[str]:
-    """No single address may hold a large part of what all names share, nor a site by its /64."""
-    return [
-        "    tcp-request connection track-sc1 src,ipmask(32,64) table sources",
-        "    tcp-request connection reject if { sc1_conn_cur gt 500 }",
-    ]
-
-
-def _lookup(rule: str, table: Table) -> list[str]:
-    """Finds where `txn.name` leads: by the whole name, then for any first label."""
-    found = f"map_str({table}.map)"
-    return [
-        f"    {rule} set-var(txn.any) var(txn.name),regsub(^[^.]*,*)",
-        f"    {rule} set-var(txn.to) dst,concat(/,txn.name),{found}",
-        f"    {rule} set-var(txn.to) dst,concat(/,txn.any),{found} unless {_FOUND}",
-    ]
-
-
-def _count_it(rule: str) -> str:
-    return f"    {rule} track-sc0 var(txn.to),field(2,/) table names"
-
-
-def _lead(rule: str) -> list[str]:
-    return [
-        f"    {rule} set-dst var(txn.to),field(3,/)",
-        f"    {rule} set-dst-port var(txn.to),field(4,/)",
-    ]
-
-
-_ASKED = "req.hdr(host),field(1,:),rtrim(.),lower"
-
-
-def _serve(scheme: str) -> list[str]:
-    """The client is who connected, whatever it says itself."""
-    rule = "http-request"
-    return [
-        *_lead(rule),
-        f"    {rule} del-header X-Forwarded-For",
-        f"    {rule} set-header X-Forwarded-Proto {scheme}",
-    ]
-
-
-def _http(places: list[str]) -> list[str]:
-    """Requests by their Host header, which may carry a port and end in a dot (RFC 9110, 7.2).
-    Challenges of certificate authorities (RFC 8555, 8.3) are never sent elsewhere."""
-    rule, redirect = "http-request", f"{{ {_HOW} {_REDIRECT} }}"
-    return [
-        "frontend http",
-        "    mode http",
-        *(f"    {bind(place, HTTP_PORT)}" for place in places),
-        *_limit_sources(),
-        f"    {rule} set-var(txn.name) {_ASKED}",
-        *_lookup(rule, "http"),
-        f"    {rule} return {_NOTHING} unless {_FOUND}",
-        _count_it(rule),
-        f"    {rule} redirect location {_SECURE} code 308 if {redirect} !{_CHALLENGE}",
-        f"    {rule} return {_NOTHING} if {{ var(txn.to),field(4,/) 0 }}",
-        *_serve("http"),
-        "    default_backend guest_http",
-    ]
-
-
-def _tls(places: list[str]) -> list[str]:
-    """By the server name of the client's hello; what is not passed on is for us to answer."""
-    rule, hello = "tcp-request content", "{ req.ssl_hello_type 1 }"
-    return [
-        "frontend tls",
-        "    mode tcp",
-        *(f"    {bind(place, TLS_PORT)}" for place in places),
-        *_limit_sources(),
-        "    tcp-request inspect-delay 5s",
-        f"    {rule} reject if !{hello} WAIT_END",
-        f"    {rule} set-var(txn.name) req.ssl_sni,rtrim(.),lower if {hello}",
-        *_lookup(rule, "tls"),
-        f"    {rule} accept if {hello} !{_FOUND}",
-        _count_it(rule),
-        f"    {rule} accept if {_ENDED}",
-        *_lead(rule),
-        f"    use_backend end_%[dst] if !{_FOUND} or {_ENDED}",
-        f"    use_backend guest_proxied if {{ {_HOW} {_PROXIED} }}",
-        "    default_backend guest_tls",
-    ]
-
-
-def certificates_of(place: str) -> str:
-    """The list of the certificates of a public address: a name may be another's at the next."""
-    return f"{place}.certificates"
-
-
-def _ended(places: list[str], user: str) -> list[str]:
-    """Ends TLS; a name that has no certificate here gets the alert. One connection serves one
-    name, so that a change of it disturbs no other: a second one gets 421 (RFC 9110, 15.5.20)."""
-    rule, owned = "http-request", f" user {user}" if user else ""
-    return [
-        "frontend ended",
-        "    mode http",
-        *(
-            f"    bind unix@{place}.sock mode 600{owned} accept-proxy ssl strict-sni"
-            f" crt-list {certificates_of(place)} alpn h2,http/1.1"
-            for place in places
-        ),
-        f"    {rule} set-var(txn.name) ssl_fc_sni,rtrim(.),lower",
-        f"    {rule} set-var(txn.asked) {_ASKED}",
-        f"    {rule} return status 421 unless {{ var(txn.asked),strcmp(txn.name) eq 0 }}",
-        *_lookup(rule, "tls"),
-        f"    {rule} return {_NOTHING} unless {_ENDED}",
-        *_serve("https"),
-        f"    use_backend guest_https if {{ {_HOW} {_REENCRYPTED} }}",
-        "    default_backend guest_http",
-        *(line for place in places for line in _to_end(place)),
-    ]
-
-
-def _to_end(place: str) -> list[str]:
-    return [
-        f"backend end_{place}",
-        "    mode tcp",
-        f"    server proxy unix@{place}.sock send-proxy-v2",
-    ]
-
-
-def _guests() -> list[str]:
-    """Where a connection goes was set by the map; a guest's own connection serves one client."""
-    return [
-        "backend guest_http",
-        "    mode http",
-        "    http-reuse never",
-        "    option forwardfor",
-        "    server guest 0.0.0.0:0",
-        "backend guest_https",
-        "    mode http",
-        "    http-reuse never",
-        "    option forwardfor",
-        "    server guest 0.0.0.0:0 ssl verify none sni var(txn.name)",
-        "backend guest_tls",
-        "    mode tcp",
-        "    server guest 0.0.0.0:0",
-        "backend guest_proxied",
-        "    mode tcp",
-        "    server guest 0.0.0.0:0 send-proxy-v2",
-    ]

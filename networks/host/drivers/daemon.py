@@ -24,34 +24,38 @@ class Daemon:
             pid = int(self._pid_file.read_text())
         except (FileNotFoundError, ValueError):
             return None
-        return pid if self._mark in _command_line(pid) else None
+        return pid if self._mark in command_line(pid) else None
 
     def runs(self, arguments: Sequence[str]) -> bool:
         """Whether it runs with exactly these arguments."""
         pid = self.pid()
-        return pid is not None and _command_line(pid) == list(arguments)
+        return pid is not None and command_line(pid) == list(arguments)
 
     def stop(self) -> None:
         """End it and wait for its end; none running is success."""
-        pid = self.pid()
-        if pid is None:
-            return
-        try:
-            handle = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return
-        try:
-            signal.pidfd_send_signal(handle, signal.SIGTERM)
-            if not select.select([handle], [], [], _SECONDS)[0]:
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
-                select.select([handle], [], [], _SECONDS)
-        except ProcessLookupError:
-            return
-        finally:
-            os.close(handle)
+        if (pid := self.pid()) is not None:
+            end(pid)
 
 
-def _command_line(pid: int) -> list[str]:
+def end(pid: int) -> None:
+    """End a process and wait for its end; one that is gone is success."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        signal.pidfd_send_signal(handle, signal.SIGTERM)
+        if not select.select([handle], [], [], _SECONDS)[0]:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            select.select([handle], [], [], _SECONDS)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(handle)
+
+
+def command_line(pid: int) -> list[str]:
+    """What a process was started with; nothing of one that is gone."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
     except (OSError, UnicodeDecodeError):

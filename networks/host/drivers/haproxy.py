@@ -12,9 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
-import select
 import shutil
-import signal
 import socket
 import subprocess
 from collections.abc import Collection, Iterable, Iterator
@@ -24,32 +22,30 @@ from kvmweb.core.errors import HostBusy, HostError
 from kvmweb.host.config import HostPaths
 from kvmweb.host.files import write_durably
 from networks.host.drivers import certificates
+from networks.host.drivers import haproxy_words as words
 from networks.host.drivers.counters import Counted
+from networks.host.drivers.daemon import command_line, end
 from networks.host.proxy import (
     CERTIFICATES,
     HTTP_PORT,
     MAPS,
-    TABLES,
     ChangeNames,
     EndSessions,
     ProxyState,
     Route,
     StartProxy,
     StoreCertificates,
-    Table,
     WriteNames,
     certificate_of,
-    certificates_of,
-    configuration,
     sealed_of,
 )
+from networks.host.proxy_text import certificates_of, configuration
 from networks.host.spec import HostNameSpec
 
 _USER = "haproxy"
 _SOCKET = "admin.sock"
 _SECONDS = 20
 _AT_ONCE = 50
-_COUNTED = {"key", "conn_cnt", "bytes_in_cnt", "bytes_out_cnt"}
 _OTHERS_MAY_ENTER = 0o001
 _Stamp = tuple[int, int, int]
 
@@ -89,7 +85,7 @@ class HaProxy:
             pid = int(self._pid_file.read_text())
         except (FileNotFoundError, ValueError):
             return None
-        return pid if str(self._pid_file) in _command_line(pid) else None
+        return pid if str(self._pid_file) in command_line(pid) else None
 
     def change(self, op: ChangeNames) -> None:
         """Have the running proxy do something else; each line is old or new at any time."""
@@ -98,9 +94,11 @@ class HaProxy:
         for route in op.add:
             if route.table == "certificate":
                 self._offer(route)
-        commands = [_set(add[place]) for place in sorted(add.keys() & remove.keys())]
-        commands += [_add(add[place]) for place in sorted(add.keys() - remove.keys())]
-        commands += [_delete(remove[place]) for place in sorted(remove.keys() - add.keys())]
+        commands = [words.set_line(add[place]) for place in sorted(add.keys() & remove.keys())]
+        commands += [words.add_line(add[place]) for place in sorted(add.keys() - remove.keys())]
+        commands += [
+            words.delete_line(remove[place]) for place in sorted(remove.keys() - add.keys())
+        ]
         parts = (commands[at : at + _AT_ONCE] for at in range(0, len(commands), _AT_ONCE))
         said = [self._ask(";".join(part)).strip() for part in parts]
         for route in op.remove:
@@ -151,7 +149,7 @@ class HaProxy:
 
     def end(self, op: EndSessions) -> None:
         """End the connections to these targets."""
-        for session, target in _sessions(self._ask("show sess all")):
+        for session, target in words.sessions(self._ask("show sess all")):
             if target in op.targets:
                 self._ask(f"shutdown session {session}")
 
@@ -186,7 +184,7 @@ class HaProxy:
     def stop(self) -> None:
         """End every proxy of this folder, those with their last connections too."""
         for pid in self._pids():
-            _end(pid)
+            end(pid)
         self._pid_file.unlink(missing_ok=True)
 
     def delete(self) -> None:
@@ -202,7 +200,7 @@ class HaProxy:
         """What each name has carried, by its number. The stamp is the process that counted;
         connections of one that was replaced are counted no further."""
         pid = self.pid()
-        counted = {} if pid is None else dict(_counted(pid, self._ask("show table names")))
+        counted = {} if pid is None else dict(words.counted(pid, self._ask("show table names")))
         return {number: each for number, each in counted.items() if number}
 
     def _written(self) -> dict[str, frozenset[Route]]:
@@ -215,14 +213,16 @@ class HaProxy:
             stamp = stat.st_ino, stat.st_mtime_ns, stat.st_size
             known = self._read.get(path.name)
             same = known is not None and known[0] == stamp
-            found[path.name] = known if known and same else (stamp, _routes(path.read_text()))
+            found[path.name] = (
+                known if known and same else (stamp, words.routes_of(path.read_text()))
+            )
         self._read = found
         return {owner: routes for owner, (_, routes) in found.items()}
 
     def _bound(self) -> frozenset[str] | None:
         """The addresses it was started for; None when it does not run."""
         pid = self.pid()
-        files = [a for a in _command_line(pid) if a.endswith(".cfg")] if pid is not None else []
+        files = [a for a in command_line(pid) if a.endswith(".cfg")] if pid is not None else []
         try:
             lines = (self._folder / files[0]).read_text().splitlines() if files else []
         except FileNotFoundError:
@@ -234,7 +234,7 @@ class HaProxy:
 
     def _runs(self, file: Path) -> bool:
         pid = self.pid()
-        return pid is not None and file.name in _command_line(pid)
+        return pid is not None and file.name in command_line(pid)
 
     def _is_read(self) -> bool:
         """Whether it runs; then what it does is known."""
@@ -245,10 +245,10 @@ class HaProxy:
         if pid is None:
             return False
         for table in MAPS:
-            self._live |= set(_shown(table, self._ask(f"show map {table}.map")))
+            self._live |= set(words.shown(table, self._ask(f"show map {table}.map")))
         for place in self._bound() or ():
             said = self._ask(f"show ssl crt-list -n {certificates_of(place)}")
-            self._live |= set(_offered(place, said))
+            self._live |= set(words.offered(place, said))
         self._live_of = pid
         return True
 
@@ -299,7 +299,7 @@ class HaProxy:
         """Every process started from this folder, the newest and those it replaced."""
         mark = str(self._pid_file)
         numbers = (path.name for path in Path("/proc").iterdir())
-        return [int(n) for n in numbers if n.isdigit() and mark in _command_line(int(n))]
+        return [int(n) for n in numbers if n.isdigit() and mark in command_line(int(n))]
 
     def _ask(self, command: str) -> str:
         """The answer to commands; raises where one was not understood or the proxy is gone."""
@@ -348,91 +348,3 @@ def _run(arguments: list[str]) -> None:
             code="proxy_failed",
             remedy="See whether another program of the host uses TCP port 80 or 443.",
         )
-
-
-def _end(pid: int) -> None:
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        signal.pidfd_send_signal(handle, signal.SIGTERM)
-        if not select.select([handle], [], [], _SECONDS)[0]:
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-            select.select([handle], [], [], _SECONDS)
-    except ProcessLookupError:
-        return
-    finally:
-        os.close(handle)
-
-
-def _set(route: Route) -> str:
-    return f"set map {route.table}.map {route.key} {route.value}"
-
-
-def _add(route: Route) -> str:
-    return f"add map {route.table}.map {route.key} {route.value}"
-
-
-def _delete(route: Route) -> str:
-    return f"del map {route.table}.map {route.key}"
-
-
-def _routes(text: str) -> frozenset[Route]:
-    """Lines of a network's file: table, key, value."""
-    found = (line.split(" ") for line in text.splitlines())
-    return frozenset(
-        Route(table, words[1], words[2])
-        for words in found
-        for table in TABLES
-        if len(words) == 3 and words[0] == table
-    )
-
-
-def _shown(table: Table, answer: str) -> Iterator[Route]:
-    """A line of `show map` is `pointer key value`."""
-    for line in answer.splitlines():
-        words = line.split(" ")
-        if len(words) == 3:
-            yield Route(table, words[1], words[2])
-
-
-def _offered(place: str, answer: str) -> Iterator[Route]:
-    """A line of `show ssl crt-list -n` is `file:line name`."""
-    for line in answer.splitlines():
-        words = line.split(" ")
-        file = words[0].rpartition(":")[0].removeprefix(f"{CERTIFICATES}/").removesuffix(".pem")
-        if len(words) == 2 and file.count(".") == 2:
-            yield Route("certificate", f"{place}/{words[1]}", file.replace(".", "/"))
-
-
-def _sessions(answer: str) -> Iterator[tuple[str, tuple[str, int]]]:
-    """The sessions of `show sess all` with a server: its line follows the session's own."""
-    session = ""
-    for line in answer.splitlines():
-        if line.startswith("0x"):
-            session = line.partition(":")[0]
-        elif line.startswith("  server=guest ") and " addr=" in line:
-            address, _, port = line.rpartition("addr=")[2].rpartition(":")
-            if port.isdigit():
-                yield session, (address, int(port))
-
-
-def _counted(stamp: int, answer: str) -> Iterator[tuple[int, Counted]]:
-    """A line of `show table` is `pointer: key=1 use=0 exp=9 conn_cnt=2 ...`."""
-    for line in answer.splitlines():
-        said = dict(word.split("=", 1) for word in line.split() if "=" in word)
-        if line.startswith("0x") and said.keys() >= _COUNTED:
-            inward, outward = int(said["bytes_in_cnt"]), int(said["bytes_out_cnt"])
-            new = int(said["conn_cnt"])
-            yield (
-                int(said["key"]),
-                Counted((stamp, 0, inward), (stamp, 0, outward), (stamp, new, 0)),
-            )
-
-
-def _command_line(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
-    except (OSError, UnicodeDecodeError):
-        return []
