@@ -17,6 +17,7 @@ LEAST_MEMORY_MIB = 32
 MOST_MEMORY_MIB = 4 << 20
 MOST_DISKS = 24
 MOST_NICS = 16
+MOST_SNAPSHOTS = 200
 MOST_GIB = 64 << 10
 _DOMAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -50,6 +51,7 @@ def refuse_bad(spec: VmSpec) -> None:
     _refuse(len(spec.nics) > MOST_NICS, "nics", f"A VM has at most {MOST_NICS} NICs.")
     _refuse_twice([disk.id for disk in spec.disks], "disks")
     _refuse_twice([nic.mac for nic in spec.nics], "nics")
+    _refuse_bad_snapshots(spec)
     for disk in spec.disks:
         _refuse_bad_disk(disk)
     for nic in spec.nics:
@@ -69,6 +71,20 @@ def _refuse_bad_disk(disk: DiskSpec) -> None:
         raise Invalid("The source of a disk has odd characters.", field="disks")
     if image := disk.image:
         _refuse(not _SHA256.fullmatch(image.sha256), "image", "The image's sha256 is not one.")
+
+
+def _refuse_bad_snapshots(spec: VmSpec) -> None:
+    _refuse(
+        len(spec.snapshots) > MOST_SNAPSHOTS,
+        "snapshots",
+        f"A VM has at most {MOST_SNAPSHOTS} snapshots.",
+    )
+    _refuse_twice([snapshot.id for snapshot in spec.snapshots], "snapshots")
+    named = [(snapshot.id, *snapshot.disks) for snapshot in spec.snapshots]
+    if spec.back:
+        named.append((spec.back.snapshot, *spec.back.disks))
+    wrong = [part for parts in named for part in parts if not _ID.fullmatch(part)]
+    _refuse(wrong, "snapshots", "The id of a snapshot or of its disk has odd characters.")
 
 
 def _refuse_bad_nic(nic: NicSpec) -> None:

@@ -113,6 +113,25 @@ def boots(xml: str) -> int:
     return int(text) if text.isdecimal() else 0
 
 
+def with_boots(xml: str, count: int) -> str:
+    """A definition that carries another count of fresh starts."""
+    root = parse(xml)
+    if (found := root.find(f"metadata//{_BOOTS}")) is not None:
+        found.text = str(count)
+    return printed(root)
+
+
+def has_agent(xml: str) -> bool:
+    """Whether the guest agent listens in a guest that runs."""
+    path = "devices/channel/target[@name='org.qemu.guest_agent.0']"
+    return any(target.get("state") == "connected" for target in parse(xml).findall(path))
+
+
+def disk_targets(xml: str) -> tuple[str, ...]:
+    """The names of all its disks, such as vda."""
+    return tuple(_attribute(disk, "target", "dev") for disk in parse(xml).findall("devices/disk"))
+
+
 def name_of(xml: str) -> str:
     """A definition's libvirt name."""
     return parse(xml).findtext("name", "")

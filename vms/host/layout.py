@@ -13,7 +13,13 @@ FOLDER_MODE = 0o711
 FILE_MODE = 0o600
 SEED = "seed.iso"
 SERIAL_LOG = "serial.log"
+BACK = "back"
+"""Notes how often the VM went back to a snapshot."""
+FROZEN = "frozen"
+"""There while the guest's file systems are frozen."""
 _DISK_SUFFIX = ".qcow2"
+_MEMORY_SUFFIX = ".mem"
+_UNFINISHED = ".new"
 _SNAPSHOT_PREFIX = "kvmweb-"
 
 
@@ -32,9 +38,25 @@ class Layout:
     def serial_log(self) -> Path:
         return self.folder / SERIAL_LOG
 
+    @property
+    def back(self) -> Path:
+        return self.folder / BACK
+
+    @property
+    def frozen(self) -> Path:
+        return self.folder / FROZEN
+
     def disk(self, disk: str) -> Path:
         """The qcow2 file of the disk with this id."""
         return self.folder / f"{disk}{_DISK_SUFFIX}"
+
+    def memory(self, snapshot: str) -> Path:
+        """The guest's memory in the snapshot with this id."""
+        return self.folder / f"{snapshot}{_MEMORY_SUFFIX}"
+
+    def unfinished_memory(self, snapshot: str) -> Path:
+        """The same while it is written."""
+        return self.folder / f".{snapshot}{_MEMORY_SUFFIX}{_UNFINISHED}"
 
     def beside(self, subject: str) -> Layout:
         """The files of another VM of the same host."""
@@ -53,3 +75,14 @@ def disk_of(file: str) -> str:
 def snapshot_name(snapshot: str) -> str:
     """What the snapshot with this id is called inside each disk."""
     return f"{_SNAPSHOT_PREFIX}{snapshot}"
+
+
+def snapshot_of(name: str) -> str:
+    """The id of the snapshot that is called so inside a disk; empty when it is not ours."""
+    return name.removeprefix(_SNAPSHOT_PREFIX) if name.startswith(_SNAPSHOT_PREFIX) else ""
+
+
+def memory_of(file: str) -> str:
+    """The id of the snapshot whose memory a file is, whole or not; empty when it is none."""
+    name = file.removeprefix(".").removesuffix(_UNFINISHED)
+    return name.removesuffix(_MEMORY_SUFFIX) if name.endswith(_MEMORY_SUFFIX) else ""

@@ -252,6 +252,98 @@ class DeleteFile:
         return "Deleted logs" if self.file.startswith(SERIAL_LOG) else "Deleted a left-over file"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotDisks:
+    """All at one moment: `plugged` are the files that a running guest has, `loose` the others.
+
+    With `memory` that of the guest, which stands still, is to follow.
+    """
+
+    id: str
+    name: str
+    plugged: tuple[str, ...] = ()
+    loose: tuple[str, ...] = ()
+    memory: bool = False
+
+    @property
+    def sentence(self) -> str:
+        count = len(self.plugged) + len(self.loose)
+        return f"Took snapshot “{self.name}” of {'the disk' if count == 1 else f'{count} disks'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveMemory:
+    """Of a guest that stands still since its disks were taken."""
+
+    id: str
+    name: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Wrote the guest's memory to snapshot “{self.name}”"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropSnapshot:
+    """What there is of it, in files as in `SnapshotDisks`, and its memory."""
+
+    id: str
+    plugged: tuple[str, ...] = ()
+    loose: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        return "Deleted a snapshot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoBack:
+    """Only for a guest that is off."""
+
+    snapshot: str
+    name: str
+    disks: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        return f"Brought the disks back to snapshot “{self.name}”"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreMemory:
+    """Let the guest go on as it was in a snapshot, under the name it had then; `boots` is the count
+    of fresh starts that it is to carry."""
+
+    snapshot: str
+    name: str
+    boots: int
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.name} goes on from the memory of the snapshot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteBack:
+    count: int
+
+    @property
+    def sentence(self) -> str:
+        return "Noted that the VM went back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThawGuest:
+    name: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Let {self.name} write to its file systems again"
+
+
+SnapshotOp = (
+    SnapshotDisks | SaveMemory | DropSnapshot | GoBack | RestoreMemory | NoteBack | ThawGuest
+)
 PowerOp = (
     StartDomain
     | PauseDomain
@@ -274,7 +366,9 @@ FileOp = (
     | DeleteSeed
     | DeleteFile
 )
-StrictOp = FileOp | DefineDomain | RedefineDomain | RenameDomain | UndefineDomain | PowerOp
+StrictOp = (
+    FileOp | SnapshotOp | DefineDomain | RedefineDomain | RenameDomain | UndefineDomain | PowerOp
+)
 Op = StrictOp | LiveOp
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from kvmweb.core.errors import HostError
-from vms.host import cloud_init, domain_xml
+from vms.host import cloud_init, domain_xml, snapshots
 from vms.host.layout import SEED, SERIAL_LOG, disk_of
 from vms.host.live import live_ops
 from vms.host.ops import (
@@ -84,13 +84,21 @@ def runs_under(spec: VmSpec, state: VmState) -> RunsUnder:
 
 
 def _present(spec: VmSpec, state: VmState) -> Iterator[Op]:
+    yield from snapshots.thawed(spec, state)
+    yield from snapshots.dropped(spec, state)
+    yield from snapshots.taken(spec, state)
+    back = snapshots.due(spec, state)
+    if back:
+        yield from snapshots.going_back(spec, back, state)
+        state = snapshots.gone_back(back, state)
     ends = _ends(spec, state)
     if ends:
         yield from _power_off(spec, state)
     elif spec.power == "saved" and state.is_active:
         yield SaveDomain(name=spec.domain)
     stays_active = state.keeps_memory and not ends
-    yield from _disks(spec, state, active=stays_active)
+    to_memory = back if back and back.memory else None
+    yield from _disks(spec, state, active=stays_active or to_memory is not None)
     if spec.seed and state.seed != cloud_init.digest(spec.seed):
         yield WriteSeed(seed=spec.seed)
     yield from _definition(spec, state, active=stays_active)
@@ -98,7 +106,9 @@ def _present(spec: VmSpec, state: VmState) -> Iterator[Op]:
         yield from live_ops(state.domain.live_xml, spec, state.layout)
     if not stays_active:
         yield from _unwanted_files(spec, state)
-    if spec.power in {"on", "paused"}:
+    if to_memory:
+        yield from snapshots.resumed(spec, to_memory, state)
+    elif spec.power in {"on", "paused"}:
         yield from _power_on(spec, state, ends=ends)
 
 
@@ -207,7 +217,9 @@ def _unwanted_files(spec: VmSpec, state: VmState) -> Iterator[Op]:
     unwanted = (file for file in sorted(state.files) if file not in wanted)
     kept = (SEED,) if spec.seed else ()
     yield from _deletions(
-        file for file in unwanted if file not in kept and not file.startswith(SERIAL_LOG)
+        file
+        for file in unwanted
+        if file not in kept and not file.startswith(SERIAL_LOG) and not snapshots.own_file(file)
     )
 
 

@@ -18,19 +18,27 @@ from vms.host.ops import (
     DestroyDomain,
     DetachDevice,
     DiscardSaved,
+    DropSnapshot,
     FetchImage,
+    GoBack,
     GrowDisk,
     GrowLiveDisk,
+    NoteBack,
     Op,
     PauseDomain,
     RedefineDomain,
     RenameDomain,
+    RestoreMemory,
     ResumeDomain,
     SaveDomain,
+    SaveMemory,
     SetMemory,
     SetVcpus,
     ShutdownDomain,
+    SnapshotDisks,
+    SnapshotOp,
     StartDomain,
+    ThawGuest,
     UndefineDomain,
     WriteSeed,
 )
@@ -57,6 +65,16 @@ def _lines(op: Op, spec: VmSpec, state: VmState) -> Iterator[str]:
             | DeleteFile()
         ):
             yield from _files(op, state)
+        case (
+            SnapshotDisks()
+            | SaveMemory()
+            | DropSnapshot()
+            | GoBack()
+            | RestoreMemory()
+            | NoteBack()
+            | ThawGuest()
+        ):
+            yield from _snapshot(op, state)
         case DefineDomain():
             yield f"definition: {spec.vcpus} vCPU, {spec.memory_mib} MiB"
             yield from _nics(spec)
@@ -80,6 +98,27 @@ def _lines(op: Op, spec: VmSpec, state: VmState) -> Iterator[str]:
             yield from (line.strip() for line in op.xml.splitlines())
         case RenameDomain() | UndefineDomain():
             yield f"definition: {op.name}"
+        case _:
+            assert_never(op)
+
+
+def _snapshot(op: SnapshotOp, state: VmState) -> Iterator[str]:
+    layout = state.layout
+    match op:
+        case SnapshotDisks(plugged=plugged, loose=loose):
+            yield from (f"snapshot: in {layout.folder / file}" for file in (*plugged, *loose))
+        case DropSnapshot(id=id, plugged=plugged, loose=loose):
+            yield from (f"snapshot: in {layout.folder / file}" for file in (*plugged, *loose))
+            if layout.memory(id).name in state.files:
+                yield f"file: {layout.memory(id)}"
+        case SaveMemory(id=id) | RestoreMemory(snapshot=id):
+            yield f"file: {layout.memory(id)}"
+        case GoBack(disks=disks):
+            yield from (f"file: {layout.disk(disk)}, to what it was then" for disk in disks)
+        case NoteBack():
+            yield f"file: {layout.back}"
+        case ThawGuest():
+            yield f"process: QEMU of {op.name}"
         case _:
             assert_never(op)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
@@ -20,10 +21,10 @@ from kvmweb.host.progress import Outcome, Report, Step
 from kvmweb.host.store import SpecStore
 from vms.host import check as specs
 from vms.host.domain_xml import boots
-from vms.host.drivers import cache, copies, images, seed, volumes
+from vms.host.drivers import cache, copies, images, seed, snapshots, space, volumes
 from vms.host.drivers.domains import MEMORY_SECONDS, Domains
 from vms.host.drivers.failures import CannotStart
-from vms.host.layout import Layout
+from vms.host.layout import Layout, disk_of, memory_of
 from vms.host.ops import (
     AttachDevice,
     CopyDisk,
@@ -35,28 +36,37 @@ from vms.host.ops import (
     DestroyDomain,
     DetachDevice,
     DiscardSaved,
+    DropSnapshot,
     FetchImage,
+    GoBack,
     GrowDisk,
     GrowLiveDisk,
     LiveOp,
+    NoteBack,
     Op,
     PauseDomain,
     PowerOp,
     RedefineDomain,
     RenameDomain,
+    RestoreMemory,
     ResumeDomain,
     SaveDomain,
+    SaveMemory,
     SetMemory,
     SetVcpus,
     ShutdownDomain,
+    SnapshotDisks,
+    SnapshotOp,
     StartDomain,
     StrictOp,
+    ThawGuest,
     UndefineDomain,
     WriteSeed,
 )
 from vms.host.patience import telling
 from vms.host.plan import GIB, plan, restart_needed, unfinished
 from vms.host.preview import detail
+from vms.host.snapshots import foreign, has_disks
 from vms.host.spec import DiskSpec, ImageRef, RunsUnder, VmSpec
 from vms.host.state import VmState
 
@@ -130,7 +140,7 @@ class VmReconciler:
 
         Those without autostart are put back as they are, on or off.
         """
-        return [self.apply(self._unstarted(spec), report) for spec in specifications]
+        return [self.apply(self._unstarted(settled(spec)), report) for spec in specifications]
 
     def _unstarted(self, spec: VmSpec) -> VmSpec:
         """`spec` as it is to be restored; without autostart nothing is started."""
@@ -153,6 +163,10 @@ class VmReconciler:
             files=volumes.sizes(layout),
             seed=seed.read_digest(layout.seed),
             images=frozenset(sha256 for sha256 in wanted if layout.image(sha256).exists()),
+            snapshots=snapshots.there(layout),
+            used=volumes.used(layout),
+            free=space.free(layout.folder),
+            backs=snapshots.backs(layout),
         )
 
     def layout(self, subject: str) -> Layout:
@@ -180,6 +194,10 @@ class VmReconciler:
             self._perform(op, spec, layout, lambda step: report(_under(key, step)))
         except KvmwebError as error:
             report(Step(key=key, sentence=error.message, state="failed", detail=error.code))
+            self._abandon(op, spec)
+            raise
+        except BaseException:
+            self._abandon(op, spec)
             raise
         report(Step(key=key, sentence=op.sentence))
 
@@ -228,8 +246,71 @@ class VmReconciler:
                 self._domains.rename(spec.subject, op.name)
             case UndefineDomain():
                 self._domains.undefine(spec.subject)
+            case (
+                SnapshotDisks()
+                | SaveMemory()
+                | DropSnapshot()
+                | GoBack()
+                | RestoreMemory()
+                | NoteBack()
+                | ThawGuest()
+            ):
+                self._snapshot(op, spec, layout, report)
             case _:
                 self._switch(op, spec, report)
+
+    def _snapshot(self, op: SnapshotOp, spec: VmSpec, layout: Layout, report: Report) -> None:
+        subject, domains = spec.subject, self._domains
+        match op:
+            case SnapshotDisks():
+                frozen = self._may_freeze(spec)
+                snapshots.take_disks(op, subject, layout, domains, frozen=frozen)
+            case SaveMemory():
+                telling(
+                    report,
+                    "Writing the guest's memory, while it stands still",
+                    lambda: snapshots.take_memory(op, subject, layout, domains),
+                )
+            case DropSnapshot():
+                telling(
+                    report,
+                    "Deleting a snapshot",
+                    lambda: snapshots.drop(op, subject, layout, domains),
+                )
+            case GoBack():
+                telling(report, "Bringing the disks back", lambda: snapshots.go_back(op, layout))
+            case RestoreMemory():
+                telling(
+                    report,
+                    "Reading the guest's memory",
+                    lambda: snapshots.restore_memory(op, subject, layout, domains),
+                )
+            case NoteBack():
+                snapshots.note_back(layout, op.count)
+            case ThawGuest():
+                snapshots.thaw(subject, layout, domains)
+            case _:
+                assert_never(op)
+
+    def _may_freeze(self, spec: VmSpec) -> bool:
+        domain = self._domains.find(spec.subject)
+        return domain is not None and snapshots.may_freeze(domain.live_xml, domain.state)
+
+    def _abandon(self, op: Op, spec: VmSpec) -> None:
+        """A snapshot that came to nothing leaves no part of it, and no guest that stands still."""
+        if not isinstance(op, SnapshotDisks | SaveMemory):
+            return
+        untaken = replace(
+            spec,
+            snapshots=tuple(each for each in spec.snapshots if each.taken or each.id != op.id),
+        )
+        with suppress(KvmwebError, OSError):
+            for step in plan(untaken, self.observe(spec)):
+                if isinstance(step, DropSnapshot) and step.id == op.id:
+                    snapshots.drop(step, spec.subject, self.layout(spec.subject), self._domains)
+        with suppress(KvmwebError):
+            if spec.power == "on" and self._domains.state(spec.subject) == "paused":
+                self._domains.resume(spec.subject)
 
     def _switch(self, op: PowerOp, spec: VmSpec, report: Report) -> None:
         match op:
@@ -350,8 +431,37 @@ class VmReconciler:
             return {}
 
 
+def settled(spec: VmSpec) -> VmSpec:
+    """`spec` without what is to happen once: that is for the job that asked for it."""
+    taken = tuple(replace(snapshot, taken=True) for snapshot in spec.snapshots)
+    return replace(spec, snapshots=taken, back=None)
+
+
 def observed(spec: VmSpec, state: VmState) -> dict[str, object]:
     """What the panel is told of a VM."""
+    return _power(spec, state) | _stored(spec, state)
+
+
+def _stored(spec: VmSpec, state: VmState) -> dict[str, object]:
+    """Its snapshots, and the bytes that it takes on the host."""
+    memory = {each.id: state.layout.memory(each.id).name for each in spec.snapshots}
+    return {
+        "snapshots": {
+            each.id: {
+                "memory": memory[each.id] in state.files,
+                "memory_bytes": state.used.get(memory[each.id], 0),
+            }
+            for each in spec.snapshots
+            if has_disks(each, state)
+        },
+        "foreign_snapshots": list(foreign(state)),
+        "backs": state.backs,
+        "disk_bytes": sum(used for file, used in state.used.items() if disk_of(file)),
+        "memory_bytes": sum(used for file, used in state.used.items() if memory_of(file)),
+    }
+
+
+def _power(spec: VmSpec, state: VmState) -> dict[str, object]:
     if state.domain is None:
         return {"state": "off", "restart_needed": False, "boots": spec.boots}
     return {
@@ -376,6 +486,8 @@ def _object(op: Op) -> str:
         case AttachDevice(xml=xml) | DetachDevice(xml=xml):
             return hashlib.sha256(xml.encode()).hexdigest()[:8]
         case DeleteDisk(id=name) | DeleteFile(file=name):
+            return name
+        case SnapshotDisks(id=name) | SaveMemory(id=name) | DropSnapshot(id=name):
             return name
         case _:
             return ""

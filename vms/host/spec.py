@@ -80,6 +80,31 @@ class SeedSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotSpec:
+    """A snapshot of these disks and, of a guest that runs, its `memory`.
+
+    One that is known to have been `taken` is never taken anew, whatever became of it.
+    """
+
+    id: str
+    name: str
+    disks: tuple[str, ...]
+    memory: bool = False
+    taken: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackSpec:
+    """The `count`th time that a VM goes back: to a snapshot's disks, and to its `memory` or not."""
+
+    count: int
+    snapshot: str
+    name: str
+    disks: tuple[str, ...]
+    memory: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VmSpec:
     """All of one VM on one host.
 
@@ -111,3 +136,5 @@ class VmSpec:
     disks: tuple[DiskSpec, ...] = ()
     nics: tuple[NicSpec, ...] = ()
     seed: SeedSpec | None = None
+    snapshots: tuple[SnapshotSpec, ...] = ()
+    back: BackSpec | None = None

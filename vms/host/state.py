@@ -35,6 +35,9 @@ class VmState:
 
     `files` holds the size in bytes of all in its folder by name (a disk's is its virtual size),
     `seed` the digest of what is on the seed, `images` the sha256 of those already in the cache.
+    `snapshots` holds, by file, the internal snapshots of each disk with the bytes the guest saw
+    then; `used` the bytes that each file takes, `free` those that the file system has left.
+    `backs` is how often the VM went back.
     `accelerator` is what guests run under when the spec leaves it to the host.
     """
 
@@ -44,6 +47,10 @@ class VmState:
     files: dict[str, int] = field(default_factory=dict)
     seed: str = ""
     images: frozenset[str] = frozenset()
+    snapshots: dict[str, dict[str, int]] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=dict)
+    free: int = 1 << 60
+    backs: int = 0
 
     @property
     def power(self) -> PowerState:

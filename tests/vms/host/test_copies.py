@@ -11,6 +11,7 @@ import pytest
 from tests.vms.host.vm_cases import image_of
 from vms.host.drivers import copies, images, qcow2, space, volumes
 from vms.host.layout import Layout, snapshot_name
+from vms.host.room import LowSpace
 from vms.host.spec import DiskSource, DiskSpec
 
 pytestmark = pytest.mark.kernel
@@ -85,7 +86,7 @@ def test_what_cannot_be_copied_is_said_and_leaves_nothing(base: DiskSpec, layout
 
 def test_too_little_room_is_refused_with_the_figures(tmp_path: Path) -> None:
     needed = 1 << 60
-    with pytest.raises(space.LowSpace, match=r"1073741824\.0 GiB are needed") as caught:
+    with pytest.raises(LowSpace, match=r"1073741824\.0 GiB are needed") as caught:
         space.refuse_if_full(tmp_path, needed, "copy the disk")
     there = os.statvfs(tmp_path)
     assert f"{there.f_bavail * there.f_frsize / (1 << 30):.0f}"[:-1] in caught.value.message

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.vms.host.vm_cases import IMAGE, LAYOUT, NIC, SEED, vm
 from vms.host import cloud_init, domain_xml
-from vms.host.layout import SERIAL_LOG
+from vms.host.layout import BACK, FROZEN, SERIAL_LOG, snapshot_name
 from vms.host.ops import (
     AttachDevice,
     CopyDisk,
@@ -22,19 +22,26 @@ from vms.host.ops import (
     DestroyDomain,
     DetachDevice,
     DiscardSaved,
+    DropSnapshot,
     FetchImage,
+    GoBack,
     GrowDisk,
     GrowLiveDisk,
+    NoteBack,
     Op,
     PauseDomain,
     RedefineDomain,
     RenameDomain,
+    RestoreMemory,
     ResumeDomain,
     SaveDomain,
+    SaveMemory,
     SetMemory,
     SetVcpus,
     ShutdownDomain,
+    SnapshotDisks,
     StartDomain,
+    ThawGuest,
     UndefineDomain,
     WriteSeed,
 )
@@ -97,7 +104,46 @@ def done(state: VmState, op: Op) -> VmState:  # noqa: C901 — one case for each
             state = replace(state, seed="")
         case DeleteFile(file=file):
             del files[file]
+        case SnapshotDisks() | SaveMemory() | DropSnapshot() | GoBack() | NoteBack() | ThawGuest():
+            return snapshotted(state, op)
+        case RestoreMemory(snapshot=snapshot):
+            assert domain is not None
+            assert LAYOUT.memory(snapshot).name in files
+            assert not domain.live_xml
+            domain = replace(domain, state="running", live_xml=domain.xml)
+            files[SERIAL_LOG] = 1
     return replace(state, domain=domain, files=files)
+
+
+def snapshotted(state: VmState, op: Op) -> VmState:  # noqa: C901 — one case for each operation
+    """The toy host after what is done to a snapshot."""
+    files = dict(state.files)
+    there = {file: dict(names) for file, names in state.snapshots.items()}
+    match op:
+        case SnapshotDisks(id=id, plugged=plugged, loose=loose, memory=memory):
+            if memory:
+                files[LAYOUT.unfinished_memory(id).name] = 0
+            for file in (*plugged, *loose):
+                there.setdefault(file, {})[snapshot_name(id)] = files[file]
+        case SaveMemory(id=id):
+            assert state.power == "paused"
+            files[LAYOUT.memory(id).name] = files.pop(LAYOUT.unfinished_memory(id).name)
+        case DropSnapshot(id=id, plugged=plugged, loose=loose):
+            for file in (*plugged, *loose):
+                del there[file][snapshot_name(id)]
+            files.pop(LAYOUT.memory(id).name, None)
+            files.pop(LAYOUT.unfinished_memory(id).name, None)
+        case GoBack(snapshot=snapshot, disks=disks):
+            assert not state.is_active
+            for disk in disks:
+                file = LAYOUT.disk(disk).name
+                files[file] = there[file][snapshot_name(snapshot)]
+        case NoteBack(count=count):
+            files[BACK] = 1
+            return replace(state, files=files, backs=count)
+        case ThawGuest():
+            del files[FROZEN]
+    return replace(state, files=files, snapshots=there)
 
 
 def applied(spec: VmSpec, state: VmState) -> VmState:

@@ -429,7 +429,7 @@ def test_two_at_once_do_the_work_once(host: LibvirtHost, blank: Vm) -> None:
     assert len([step for step in steps if step.sentence.startswith("Started")]) == 1
 
 
-def _killed(host: LibvirtHost, spec: VmSpec, operations: int) -> subprocess.CompletedProcess[bytes]:
+def killed(host: LibvirtHost, spec: VmSpec, operations: int) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-m", "tests.vms.host.killed", host.uri, host.folder, str(operations)],
         input=msgspec.json.encode(spec),
@@ -478,7 +478,7 @@ def test_killed_after_each_operation_it_is_finished_the_next_time(
 ) -> None:
     for operations in itertools.count(1):
         spec = prepare(blank)
-        done = _killed(host, spec, operations)
+        done = killed(host, spec, operations)
         if done.returncode == 0:
             assert operations > 2
             break

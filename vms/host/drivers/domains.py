@@ -13,12 +13,15 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import libvirt
+from lxml import etree
 
 from kvmweb.core.errors import HostBusy, HostError
+from vms.host import domain_xml
+from vms.host.drivers import qmp
 from vms.host.drivers.failures import start_error, translated
 from vms.host.state import DomainState, PowerState
 
@@ -28,6 +31,7 @@ CALL_SECONDS = 20.0
 START_SECONDS = 120.0
 MEMORY_SECONDS = 1800.0
 """For what writes or reads all the memory of a guest."""
+_AGENT_SECONDS = 10
 _STATES: dict[int, PowerState] = {
     libvirt.VIR_DOMAIN_NOSTATE: "running",
     libvirt.VIR_DOMAIN_RUNNING: "running",
@@ -147,6 +151,60 @@ class Domains:
         live = libvirt.VIR_DOMAIN_AFFECT_LIVE
         self._existing(subject, lambda domain: domain.setVcpusFlags(vcpus, live))
 
+    def snapshot_disks(self, subject: str, files: Sequence[str], name: str) -> None:
+        """Take an internal snapshot of all these disks of a running guest at one moment.
+
+        libvirt offers that only together with a memory that lies in the first disk.
+        """
+        self._existing(subject, lambda domain: qmp.snapshot_disks(domain, files, name))
+
+    def drop_disk_snapshot(self, subject: str, file: str, name: str) -> None:
+        """Delete an internal snapshot of a running guest's disk."""
+        self._existing(
+            subject, lambda domain: qmp.drop_snapshot(domain, file, name), MEMORY_SECONDS
+        )
+
+    def save_memory(self, subject: str, file: str) -> None:
+        """Write the memory of a guest that is paused, and stays so, to a file."""
+
+        def save(domain: Any) -> None:
+            xml = memory_alone(file, domain_xml.disk_targets(domain.XMLDesc()))
+            domain.snapshotCreateXML(xml, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA)
+
+        self._existing(subject, save, MEMORY_SECONDS)
+
+    def restore_memory(self, subject: str, file: str, *, boots: int) -> None:
+        """Let a guest that is off go on from such a file.
+
+        It gets back the name it had, because libvirt restores under no other.
+        """
+
+        def restore(connection: Any) -> None:
+            xml = connection.saveImageGetXMLDesc(file, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)
+            domain, name = connection.lookupByUUIDString(subject), domain_xml.name_of(xml)
+            if domain.name() != name:
+                domain.rename(name)
+            running = libvirt.VIR_DOMAIN_SAVE_RUNNING
+            try:
+                connection.restoreFlags(file, domain_xml.with_boots(xml, boots), running)
+            except libvirt.libvirtError as error:
+                raise start_error(error) from error
+
+        self._call(restore, MEMORY_SECONDS)
+
+    def freeze(self, subject: str) -> None:
+        """Have the guest agent flush and freeze the guest's file systems."""
+
+        def freeze(domain: Any) -> None:
+            domain.agentSetResponseTimeout(_AGENT_SECONDS, 0)
+            domain.fsFreeze()
+
+        self._existing(subject, freeze)
+
+    def thaw(self, subject: str) -> None:
+        """Let the guest write again; one that is off, or not frozen, is success."""
+        self._if_active(subject, lambda domain: domain.fsThaw())
+
     def rename(self, subject: str, name: str) -> None:
         """Give a domain that is off another name; having it already is success."""
 
@@ -242,6 +300,16 @@ class Domains:
         if error is not None:
             raise error
         return value  # type: ignore[return-value]
+
+
+def memory_alone(file: str, disks: Sequence[str]) -> str:
+    """What asks libvirt for a snapshot of the memory and of none of these disks."""
+    root = etree.Element("domainsnapshot")
+    etree.SubElement(root, "memory", snapshot="external", file=file)
+    listed = etree.SubElement(root, "disks")
+    for disk in disks:
+        etree.SubElement(listed, "disk", name=disk, snapshot="no")
+    return etree.tostring(root, encoding="unicode")
 
 
 def _let_go(held: list[Any]) -> None:

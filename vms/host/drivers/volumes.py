@@ -16,12 +16,13 @@ from pathlib import Path
 from kvmweb.core.errors import HostBusy, HostError
 from kvmweb.host.files import flush_folder
 from vms.host.drivers import qcow2
+from vms.host.drivers.space import allocated
 from vms.host.layout import FILE_MODE, FOLDER_MODE, Layout
 from vms.host.spec import DiskSpec
 
 _GIB = 1 << 30
 _QEMU_IMG_SECONDS = 60
-_LIMITS = ("prlimit", "--cpu=30", f"--as={1 << 30}")
+_LIMITS = ("setpriv", "--pdeathsig", "KILL", "--", "prlimit", f"--as={1 << 30}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -87,6 +88,13 @@ def sizes(layout: Layout) -> dict[str, int]:
     return found
 
 
+def used(layout: Layout) -> dict[str, int]:
+    """All files of the VM with the bytes they take."""
+    with suppress(FileNotFoundError):
+        return {path.name: allocated(path) for path in layout.folder.iterdir()}
+    return {}
+
+
 def _size(path: Path) -> int:
     if path.suffix == ".qcow2":
         with suppress(qcow2.NotQcow2):
@@ -126,12 +134,11 @@ class QemuImgFailed(HostError):
     code = "qemu_img"
 
 
-def qemu_img(*arguments: str) -> str:
-    command = [*_LIMITS, "qemu-img", *arguments]
+def qemu_img(*arguments: str, seconds: int = _QEMU_IMG_SECONDS) -> str:
+    """What it printed. It ends with whoever started it, and after `seconds`."""
+    command = [*_LIMITS, f"--cpu={seconds // 2}", "qemu-img", *arguments]
     try:
-        done = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=_QEMU_IMG_SECONDS
-        )
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired as error:
         raise HostBusy(f"qemu-img {arguments[0]} took more than {error.timeout:g} s.") from error
     if done.returncode:
