@@ -26,8 +26,8 @@ from kvmweb.projects.actions import Actor, personal_project
 from kvmweb.projects.models import Membership, Project, Role
 from networks.actions import add_host_name, create_network
 from networks.models import Forward, HostName, Network, Reservation
-from vms.actions import NewForward, NewVm, create_vm
-from vms.models import GIB, Image, Vm
+from vms.actions import NewForward, NewVm, create_vm, take_snapshot
+from vms.models import GIB, Image, Snapshot, Vm
 
 PASSWORD = "correct-horse-battery"
 FACTS: dict[str, Any] = {
@@ -161,6 +161,18 @@ def host_name(actor: Actor, reservation: Reservation) -> HostName:
 @pytest.fixture
 def forward(reservation: Reservation) -> Forward:
     return reservation.forwards.get()
+
+
+def kept_snapshot(actor: Actor, vm: Vm, name: str = "first", *, memory: bool = False) -> Snapshot:
+    """A snapshot that the VM's host has taken; the VM goes on as it did."""
+    asked = take_snapshot(actor, vm=vm.uuid, name=name, memory=memory)
+    there = {
+        str(each.uuid): {"memory": each.memory, "memory_bytes": 0} for each in vm.snapshots.all()
+    }
+    finish_job(Vm.objects.get(pk=vm.pk).job, state=vm.power_state, snapshots=there)
+    vm.refresh_from_db()
+    asked.refresh_from_db()
+    return asked
 
 
 def report(job: Job, *steps: Step, outcome: Outcome | None = None) -> None:

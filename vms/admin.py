@@ -14,11 +14,12 @@ from vms.actions import (
     bin_vm,
     check_vm,
     delete_image,
+    delete_snapshot,
     deprecate_image,
     repair_vm,
     restore_vm,
 )
-from vms.models import Console, Disk, Image, Nic, SshKey, Vm
+from vms.models import Console, Disk, Image, Nic, Snapshot, SshKey, Vm
 
 
 def _offer(actor: Actor, image: Image) -> object:
@@ -129,3 +130,18 @@ class ConsoleAdmin(OperatorAdmin):
     list_select_related = ("vm", "user")
     list_filter = ("kind", "has_control", "opened_at")
     search_fields = ("vm__name", "user__username", "source", "uuid")
+
+
+@admin.register(Snapshot)
+class SnapshotAdmin(OperatorAdmin):
+    buttons = (
+        Button("delete", "Delete", lambda actor, snapshot: delete_snapshot(actor, snapshot.uuid)),
+    )
+    list_display = ("name", "vm", "state_label", "has_memory", "memory_bytes", "taken_at")
+    list_select_related = ("vm",)
+    list_filter = ("scheduled", "has_memory", "lost", "vm__host")
+    search_fields = ("name", "vm__name", "uuid")
+
+    @admin.display(description="State")
+    def state_label(self, snapshot: Any) -> str:
+        return str(snapshot.state.label)

@@ -17,6 +17,7 @@ from kvmweb.hosts.models import Host
 from kvmweb.jobs import notify
 from kvmweb.jobs.subjects import Destination, Subject, SubjectKind
 from networks.models import Ipv6, Network
+from vms import snapshots
 from vms.host.spec import DiskSpec, ImageRef, NicSpec, SeedSpec, VmSpec
 from vms.models import Image, Vm
 from vms.tickets import image_url
@@ -57,6 +58,8 @@ def build_spec(vm: Vm) -> dict[str, Any]:
         disks=_disks(vm),
         nics=_nics(vm),
         seed=_seed(vm) if vm.image.speaks_cloud_init else None,
+        snapshots=snapshots.specs(vm),
+        back=snapshots.back_spec(vm),
     )
     return msgspec.to_builtins(spec)  # type: ignore[no-any-return]
 
@@ -147,6 +150,13 @@ def record(vm: Vm, outcome: Outcome) -> None:
     vm.save(update_fields=["applied_generation", "attention", "restart_needed", "boots_done"])
     if state := outcome.observed.get("state"):
         _note_power(vm, state, "")
+    snapshots.note(vm, outcome)
+
+
+def record_failure(vm: Vm, outcome: Outcome) -> None:
+    """What was to happen once is not tried again by itself with the next change."""
+    snapshots.note(vm, outcome)
+    snapshots.give_up(vm, outcome)
 
 
 def record_observed(host: Host, payload: Mapping[str, Any]) -> None:
@@ -189,5 +199,6 @@ KIND = SubjectKind(
     destination=destination,
     build_spec=build_spec,
     record=record,
+    record_failure=record_failure,
     waits_for=waits_for,
 )

@@ -12,6 +12,7 @@ from vms.views import (
     metrics,
     new,
     refused,
+    snapshots,
     vms,
 )
 
@@ -42,6 +43,9 @@ urlpatterns = [
     path("vms/<uuid:uuid>/hardware/remove/", hardware.remove, name="vm-remove-hardware"),
     path("vms/<uuid:uuid>/restore/", vms.restore, name="vm-restore"),
     path("vms/<uuid:uuid>/delete/", vms.delete, name="vm-delete"),
+    path("vms/<uuid:uuid>/snapshots/", snapshots.snapshots, name="vm-snapshots"),
+    path("snapshots/<uuid:uuid>/back/", snapshots.back, name="snapshot-back"),
+    path("snapshots/<uuid:uuid>/delete/", snapshots.delete, name="snapshot-delete"),
     path("images/", images.images, name="images"),
     path("images/new/", images.new, name="image-new"),
     path("images/upload/", images.upload, name="image-upload"),

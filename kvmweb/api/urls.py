@@ -26,7 +26,7 @@ from networks.api import (
     Reservations,
     RuleSets,
 )
-from vms.api import Catalogue, Images, SshKeys, Vms
+from vms.api import Catalogue, Images, Snapshots, SshKeys, Vms
 
 router = SimpleRouter(use_regex_path=False)
 router.register("hosts", Hosts, "host")
@@ -47,6 +47,7 @@ router.register("image-catalogue", Catalogue, "image-catalogue")
 router.register("images", Images, "image")
 router.register("ssh-keys", SshKeys, "ssh-key")
 router.register("vms", Vms, "vm")
+router.register("snapshots", Snapshots, "snapshot")
 router.register("jobs", Jobs, "job")
 router.register("projects", Projects, "project")
 

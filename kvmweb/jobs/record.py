@@ -50,8 +50,8 @@ def record(host: str, payload: Mapping[str, Any]) -> None:
         if outcome is None:
             notify.after_commit(job)
             return
-        if subject is not None and outcome.ok and not job.only_checks:
-            kind.record(subject, outcome)
+        if subject is not None and not job.only_checks:
+            (kind.record if outcome.ok else kind.record_failure)(subject, outcome)
         _end(job, outcome)
 
 

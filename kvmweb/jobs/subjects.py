@@ -67,13 +67,20 @@ class Destination:
     key: str
 
 
+def _nothing_to_note(_subject: Any, _outcome: Outcome) -> None:
+    pass
+
+
 def _nothing(_subject: Any) -> Iterable[tuple[Subject, int]]:
     return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectKind:
-    """How one kind of subject is sent to its host and recorded from it."""
+    """How one kind of subject is sent to its host and recorded from it.
+
+    `record_failure` is told of a job that its host could not do.
+    """
 
     model: type[Subject]
     worker: Literal["net", "vm", "images"]
@@ -82,6 +89,7 @@ class SubjectKind:
     build_spec: Callable[[Any], dict[str, Any]]
     record: Callable[[Any, Outcome], None]
     waits_for: Callable[[Any], Iterable[tuple[Subject, int]]] = _nothing
+    record_failure: Callable[[Any, Outcome], None] = _nothing_to_note
 
 
 _kinds: dict[str, SubjectKind] = {}

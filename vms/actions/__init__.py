@@ -26,6 +26,7 @@ from vms.actions.keys import add_key, remove_key
 from vms.actions.nics import add_nic, remove_nic
 from vms.actions.power import restart_vm, resume_vm, set_power
 from vms.actions.recycling import bin_vm, delete_now, restore_vm
+from vms.actions.snapshots import delete_snapshot, go_back, take_snapshot
 from vms.actions.vms import (
     LARGEST_DISK_GIB,
     LARGEST_MEMORY_MIB,
@@ -61,10 +62,12 @@ __all__ = [
     "create_vm",
     "delete_image",
     "delete_now",
+    "delete_snapshot",
     "delete_vm",
     "deprecate_image",
     "forget_uploads",
     "free_bytes",
+    "go_back",
     "grow_disk",
     "import_image",
     "import_listed",
@@ -80,6 +83,7 @@ __all__ = [
     "session_holder",
     "set_power",
     "take_console",
+    "take_snapshot",
     "token_holder",
     "upload_image",
     "users_of",

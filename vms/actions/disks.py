@@ -50,8 +50,21 @@ def remove_disk(actor: Actor, uuid: UUID | str, *, disk: UUID | str) -> Vm:
                 code="first_disk",
                 remedy="Delete the VM if it is no longer needed.",
             )
+        _refuse_kept(vm, found)
         found.delete()
         return _changed(actor, vm, f"Remove a disk of VM {vm}", "vm.remove_disk", found)
+
+
+def _refuse_kept(vm: Vm, disk: Disk) -> None:
+    """A snapshot without one of its disks would be none."""
+    kept = [snapshot.name for snapshot in vm.snapshots.present() if snapshot.covers(disk)]
+    if kept:
+        raise Conflict(
+            f"The disk is part of {len(kept)} snapshots of the VM, the first “{kept[0]}”.",
+            field="disk",
+            code="in_snapshots",
+            remedy="Delete these snapshots first.",
+        )
 
 
 def _changeable(actor: Actor, uuid: UUID | str) -> Vm:

@@ -2,6 +2,7 @@
 
 from vms.api.images import Catalogue, Images
 from vms.api.keys import SshKeys
+from vms.api.snapshots import Snapshots
 from vms.api.vms import Vms
 
-__all__ = ["Catalogue", "Images", "SshKeys", "Vms"]
+__all__ = ["Catalogue", "Images", "Snapshots", "SshKeys", "Vms"]

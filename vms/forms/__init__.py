@@ -1,10 +1,12 @@
 """Forms of VMs and images."""
 
 from vms.forms.keys import KeyForm
+from vms.forms.snapshots import BackForm, SnapshotForm
 from vms.forms.vms import NEW, DeleteForm, DiskForm, GoneForm, NewVmForm, NicForm, SizeForm
 
 __all__ = [
     "NEW",
+    "BackForm",
     "DeleteForm",
     "DiskForm",
     "GoneForm",
@@ -12,4 +14,5 @@ __all__ = [
     "NewVmForm",
     "NicForm",
     "SizeForm",
+    "SnapshotForm",
 ]

@@ -105,6 +105,20 @@ class Vm(Subject):
     power_reason = models.CharField(max_length=200, blank=True, editable=False)
     restart_needed = models.BooleanField(default=False, editable=False)
     goes_at = models.DateTimeField(null=True, editable=False, db_index=True)
+    at_snapshot = models.ForeignKey(
+        "vms.Snapshot", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    back_to = models.ForeignKey(
+        "vms.Snapshot", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    back_with_memory = models.BooleanField(default=False, editable=False)
+    backs = models.PositiveIntegerField(
+        default=0, editable=False, help_text="How often going back to a snapshot was asked for."
+    )
+    backs_done = models.PositiveIntegerField(default=0, editable=False)
+    foreign_snapshots = models.JSONField(default=list, editable=False, blank=True)
+    disk_bytes = models.PositiveBigIntegerField(null=True, editable=False)
+    memory_bytes = models.PositiveBigIntegerField(default=0, editable=False)
 
     objects = VmQuerySet.as_manager()
 

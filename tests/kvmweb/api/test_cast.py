@@ -36,11 +36,12 @@ from networks.models import (
     Reservation,
     RuleSet,
 )
+from tests.cast import kept_snapshot
 from tests.kvmweb.api.conftest import Program
 from tests.panel import MADE, NAME, panel_name
 from tests.vms.test_first_boot import public_key
 from vms.actions import add_key
-from vms.models import Image, SshKey, Vm
+from vms.models import Image, Snapshot, SshKey, Vm
 
 pytestmark = pytest.mark.db
 
@@ -78,6 +79,7 @@ class World:
     unpaired: Network
     host_name: HostName
     key: SshKey
+    snapshot: Snapshot
 
     def uuid(self, kind: str) -> str:
         if kind == "panel-name":
@@ -101,6 +103,7 @@ class World:
             "address-set": self.address_set,
             "ssh-key": self.key,
             "vm": self.vm,
+            "snapshot": self.snapshot,
             "job": self.network.job,
             "project": self.project,
         }[kind]
@@ -265,6 +268,14 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     ),
     "get ssh-key-detail": ((200, 404, 404, 404, 401), nothing),
     "delete ssh-key-detail": ((204, 404, 404, 404, 401), nothing),
+    "get snapshot-list": (EVERYBODY, nothing),
+    "post snapshot-list": (
+        ADD,
+        lambda world: {"vm": str(world.vm.uuid), "name": "second", "memory": False},
+    ),
+    "get snapshot-detail": (READ, nothing),
+    "delete snapshot-detail": (CHANGE, nothing),
+    "post snapshot-return": (CHANGE, nothing),
     "get vm-list": (EVERYBODY, nothing),
     "post vm-list": (
         ADD,
@@ -380,6 +391,7 @@ def world(
         rule_set=rule_set,
         address_set=office,
         key=add_key(Actor(alice), public_key=public_key()),
+        snapshot=kept_snapshot(Actor(alice), vm),
     )
 
 

@@ -47,11 +47,11 @@ from networks.models import (
     Rule,
     RuleSet,
 )
-from tests.cast import finish_job
+from tests.cast import finish_job, kept_snapshot
 from tests.refusals import rows
 from tests.vms.test_first_boot import public_key
 from vms.actions import add_key
-from vms.models import Console, Disk, Image, Nic, SshKey, Vm
+from vms.models import Console, Disk, Image, Nic, Snapshot, SshKey, Vm
 
 pytestmark = [pytest.mark.db, pytest.mark.django_db]
 
@@ -80,6 +80,7 @@ OURS: list[type[Model]] = [
     EgressRule,
     Peering,
     Image,
+    Snapshot,
     SshKey,
     Vm,
     Console,
@@ -109,6 +110,7 @@ def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
     """At least one row of every model."""
     create_token(Actor(alice), name="backup")
     add_key(Actor(alice), public_key=public_key())
+    kept_snapshot(Actor(alice), vm)
     forward = Forward.objects.get()
     ForwardUsage.objects.create(forward=forward, connections=1)
     NetworkUsage.objects.create(network=forward.network)

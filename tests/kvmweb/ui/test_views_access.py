@@ -26,6 +26,7 @@ from networks.models import (
     HostName,
     Network,
 )
+from tests.cast import kept_snapshot
 from tests.panel import panel_name
 from tests.vms.test_first_boot import public_key
 from vms.actions import add_key
@@ -76,6 +77,10 @@ DOORS = [
     Door("vms", ALL),
     Door("vms-bin", ALL),
     Door("vm-hardware", READ, "vm"),
+    Door("vm-snapshots", READ, "vm"),
+    Door("vm-snapshots", DO, "vm", "post", {"name": "second"}),
+    Door("snapshot-back", DO, "snapshot", "post", {"sure": "on"}),
+    Door("snapshot-delete", DO, "snapshot", "post", {"sure": "on"}),
     Door("vm-hardware", DO, "vm", "post", {"size_gib": "2"}),
     Door("vm-add-nic", (400, 400, 404, 400), "vm", "post", {"network": "none"}),
     Door("vm-grow-disk", (400, 403, 404, 400), "vm", "post", {"disk": "x", "size_gib": "9"}),
@@ -244,6 +249,7 @@ def uuids(
         "rule": rule_set.rules.get(),
         "address-set": office,
         "vm": vm,
+        "snapshot": kept_snapshot(Actor(alice), vm),
         "image": Image.objects.create(project=network.project, name="own", sha256="1" * 64),
         "network": network,
         "forward": forward,
