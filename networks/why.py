@@ -32,6 +32,12 @@ class Explanation:
         return first_broken(self.steps)
 
     @property
+    def stops_at(self) -> str:
+        """The title of that step, for the middle of a sentence."""
+        title = self.broken.title if self.broken else ""
+        return title if title[:2].isupper() else title[:1].lower() + title[1:]
+
+    @property
     def reachable(self) -> bool | None:
         """None when nothing broken was found and yet not everything could be told."""
         if self.broken is not None:
@@ -101,7 +107,8 @@ def why_guest(
 def why_peering(user: User, peering: Peering) -> Explanation:
     """For two networks that want to reach each other."""
     network, peer = peering.network, peering.peer
-    known = (*_accepted(peering), *_told(network), *_told(peer, "told:peer"))
+    own, other = f" of {network}", f" of {peer}"
+    known = (*_accepted(peering), *_told(network, of=own), *_told(peer, "told:peer", of=other))
     case = Case(network=str(network.uuid), peer=str(peer.uuid))
     return _explanation(user, network, known, case)
 
@@ -142,8 +149,8 @@ def _refuse_no_address(text: str, field: str) -> None:
         raise Invalid(f"“{text}” is not an IP address.", field=field) from error
 
 
-def _told(network: Network, key: str = "told") -> Iterator[Step]:
-    title = "The host has what was asked for"
+def _told(network: Network, key: str = "told", *, of: str = "") -> Iterator[Step]:
+    title = f"The host has what was asked for{of}"
     job = network.job
     if not network.is_applied and job is not None and job.has_failed:
         yield Step(

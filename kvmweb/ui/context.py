@@ -37,6 +37,8 @@ PLACES = (
 _SECTIONS = {
     "job": "activity",
     "reservation": "network",
+    "peering": "network",
+    "panel": "host",
     "rule": "firewall",
     "address": "firewall",
 }
@@ -69,9 +71,4 @@ def _section(url_name: str | None) -> str:
     if (url_name or "").startswith("host-name"):
         return "forward"
     word = (url_name or "").partition("-")[0]
-    return {
-        "job": "activity",
-        "reservation": "network",
-        "rule": "firewall",
-        "address": "firewall",
-    }.get(word) or word.rstrip("s")
+    return _SECTIONS.get(word) or word.rstrip("s")

@@ -40,6 +40,24 @@ FLOW6 = FLOW | {
     "bytes_out": None,
     "replied": False,
 }
+LABEL = "filter_FORWARD_POLICIES_of_a_zone_with_a_long_name"
+WAY = [
+    {"key": "address", "title": "The public address is on the host", "verdict": "ok"}
+    | {"found": "The host has 198.51.100.11."},
+    {"key": "dns", "title": "Guests are told a name server", "verdict": "unknown"}
+    | {"found": "It was not tried."},
+    {
+        "key": f"chain:inet firewalld {LABEL}",
+        "title": f"Chain inet firewalld {LABEL} lets it through",
+    }
+    | {"verdict": "broken", "found": "This chain of another firewall drops the packet."}
+    | {"wanted": "An accept for kw* before whatever drops.", "mend": "repair"}
+    | {"remedy": "firewall-cmd --permanent --zone=trusted --add-interface=kw0123456789ab"}
+    | {"detail": f"inet firewalld {LABEL}: reject with icmpx admin-prohibited"},
+    {"key": "arp", "title": "The guest answers for its address", "verdict": "broken"}
+    | {"found": "Nobody answers an ARP request for 10.60.0.2.", "wanted": "An answer."}
+    | {"remedy": "See on its console whether the guest is up."},
+]
 REFUSED = [
     ONE | {"guest": "", "reason": "source"},
     ONE | {"guest": "", "reason": "limit", "source": ""},
@@ -62,6 +80,7 @@ def _host_answers(host: Host, tmp_path_factory: Any, settings: LazySettings) -> 
         {
             "plan network": lambda _: PLAN,
             "plan vm": lambda _: PLAN,
+            "explain": lambda _: WAY,
             "flows": lambda _: {"total": 2, "searched": 2, "flows": shown},
             "refused": lambda _: {"logs": True, "total": 3, "refused": REFUSED},
         },
@@ -87,6 +106,12 @@ def test_answers_of_the_host_are_fit_to_be_seen(
         panel.page.get_by_text("Details").first.click()
         shoot(panel, f"{name}-preview-{look}")
         wrong += examine(panel, f"{name} preview", *rules)
+    for name in ("host-name-why", "peering-why", "outside-why"):
+        panel.open(pages[name])
+        panel.page.get_by_text("It stops here").wait_for()
+        panel.page.get_by_text("What comes after it").click()
+        shoot(panel, f"{name}-answered-{look}")
+        wrong += examine(panel, f"{name} answered", *rules)
     panel.open(pages["forward-flows"])
     panel.page.get_by_text("2 connections", exact=True).wait_for()
     shoot(panel, f"flows-{look}")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.utils import timezone
 
 from kvmweb.host.progress import Step
 from kvmweb.hosts.models import Host
 from kvmweb.projects.actions import Actor
 from networks.actions import (
+    accept_peering,
+    add_host_name,
     apply_to_network,
+    ask_peering,
     change_forward,
     create_address_set,
     create_network,
@@ -94,6 +99,17 @@ def pages(
     web_set = create_rule_set(actor, name="web-servers-of-the-shop", rules=rules)
     apply_to_network(actor, network.uuid, rule_sets=[web_set.uuid])
     finish_job(Network.objects.get(pk=network.pk).job)
+    name = add_host_name(
+        actor,
+        reservation=forward.reservation.uuid,
+        name="a-rather-long-name-of-the-shop.example.org",
+        expires_at=timezone.now() + timedelta(hours=5),
+    )
+    office_net = create_network(actor, name="office", ipv4_subnet="10.62.0.0/24")
+    pair = ask_peering(actor, network=network.uuid, peer=office_net.uuid)
+    accept_peering(actor, pair.uuid)
+    for each in (network, office_net):
+        finish_job(Network.objects.get(pk=each.pk).job)
     half = upload_image(actor, NewImage(name="half"), upload_bytes=3 << 30)
     return {
         "overview": "/",
@@ -129,6 +145,11 @@ def pages(
         "forward-why": f"/forwards/{forward.uuid}/why/",
         "outside-why": f"/reservations/{forward.reservation.uuid}/why/",
         "forward-delete": f"/forwards/{forward.uuid}/delete/",
+        "host-names": "/host-names/",
+        "host-name": f"/host-names/{name.uuid}/",
+        "host-name-new": "/host-names/new/",
+        "host-name-why": f"/host-names/{name.uuid}/why/",
+        "peering-why": f"/peerings/{pair.uuid}/why/",
         "images": "/images/",
         "image": f"/images/{image.uuid}/",
         "image-uploading": f"/images/{half.uuid}/",

@@ -162,12 +162,21 @@ def test_what_the_rows_know_needs_no_host(
     assert Program(alice).get(path).data["broken"] == "refused"
 
 
-def test_peers_that_have_not_agreed_need_no_host(
-    actor: Actor, alice: User, network: Network
+def test_peers_are_asked_of_once_they_agreed_and_either_can_be_repaired(
+    actor: Actor, alice: User, network: Network, asked: list[dict[str, Any]], client: Client
 ) -> None:
     other = actions.create_network(actor, name="b", ipv4_subnet="10.61.0.0/24")
     asked_for = actions.ask_peering(actor, network=network.uuid, peer=other.uuid)
     assert Program(alice).get(f"peerings/{asked_for.uuid}/explain/").data["broken"] == "accepted"
+    actions.accept_peering(actor, asked_for.uuid)
+    for each in (network, other):
+        finish_job(Network.objects.get(pk=each.pk).job)
+    client.force_login(alice)
+    page = client.get(f"/peerings/{asked_for.uuid}/why/now/").content.decode()
+    assert "It stops here: chain ip filter FORWARD lets it through? No." in page
+    for each in (network, other):
+        assert f"The host has what was asked for of {each.name}" in page
+        assert f'action="/networks/{each.uuid}/repair/"' in page
 
 
 def test_the_page_is_there_before_the_host_is_asked(
