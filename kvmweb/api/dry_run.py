@@ -37,6 +37,9 @@ class PlanShown(Shown):
     refused = serializers.DictField(
         child=serializers.CharField(), source="plan.refused", help_text="What is left out, and why."
     )
+    confirm = serializers.CharField(
+        help_text="What running VMs would lose, which has to be confirmed; usually empty."
+    )
     problem = serializers.CharField(help_text="Why the host would not do it; usually empty.")
     remedy = serializers.CharField()
 

@@ -30,11 +30,13 @@ class Plan(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class PreviewOf:
-    """The plan of one subject; `problem` is why its host would not do it at all."""
+    """The plan of one subject; `confirm` is what would be lost and has to be confirmed, `problem`
+    why its host would not do it at all."""
 
     kind: str
     name: str
     plan: Plan
+    confirm: str = ""
     problem: str = ""
     remedy: str = ""
 
@@ -55,5 +57,5 @@ def _asked(pretended: Pretended) -> PreviewOf:
     try:
         said = ask(host, f"plan {kind}", pretended.spec)
     except HostCannotSay as error:
-        return PreviewOf(kind, name, Plan(), error.message, error.remedy)
-    return PreviewOf(kind, name, msgspec.convert(said, Plan))
+        return PreviewOf(kind, name, Plan(), pretended.confirm, error.message, error.remedy)
+    return PreviewOf(kind, name, msgspec.convert(said, Plan), pretended.confirm)

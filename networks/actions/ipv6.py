@@ -14,6 +14,7 @@ from kvmweb.core.locks import lock
 from kvmweb.hosts.facts import local_prefix6, routed_prefixes6, taken_networks6
 from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.jobs.dispatch import request
+from kvmweb.jobs.pretend import confirm_first
 from kvmweb.projects.actions import Actor, audit
 from networks import bridged, prefixes
 from networks.actions.lookup import locked
@@ -131,9 +132,4 @@ def _refuse_loss(network: Network, *, confirm: bool) -> None:
         )
     if (running := running_guests(network)) and not confirm:
         vms = "1 VM runs" if running == 1 else f"{running} VMs run"
-        raise Conflict(
-            f"{vms} on this network. Their open IPv6 connections end.",
-            field="confirm",
-            code="confirmation_needed",
-            remedy="Confirm it to go on.",
-        )
+        confirm_first(network, f"{vms} on this network. Their open IPv6 connections end.")

@@ -17,6 +17,7 @@ from kvmweb.core.locks import lock
 from kvmweb.core.text import parse_label
 from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.jobs.dispatch import request
+from kvmweb.jobs.pretend import confirm_first
 from kvmweb.projects.actions import Actor, audit
 from kvmweb.projects.models import Project
 from networks import bridged, whole
@@ -258,12 +259,7 @@ def _ask_first(network: Network, before: Settings, after: Settings) -> None:
     lost, running = cut_off(before, after), running_guests(network)
     if lost and running:
         vms = "1 VM runs" if running == 1 else f"{running} VMs run"
-        raise Conflict(
-            f"{vms} on this network. {' '.join(lost)}",
-            field="confirm",
-            code="confirmation_needed",
-            remedy="Confirm it to go on.",
-        )
+        confirm_first(network, f"{vms} on this network. {' '.join(lost)}")
 
 
 def _title(before: Settings, after: Settings) -> str:

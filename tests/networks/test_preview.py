@@ -180,6 +180,28 @@ def test_a_form_shows_it_before_saving(
     assert everything() != before
 
 
+def test_what_has_to_be_confirmed_is_told_with_what_would_be_done(
+    alice: User, forward: Forward, asked: Heard, client: Client
+) -> None:
+    alices, path = Program(alice), f"networks/{forward.network.uuid}/"
+    before = everything()
+    narrowed = {"egress": "listed", "egress_rules": []}
+    (plan,) = alices.ask("patch", f"{path}?dry_run=true", narrowed).data["plans"]
+    assert plan["steps"] == [STEP]
+    assert plan["confirm"].startswith("1 VM runs on this network. Their open connections")
+    assert alices.ask("patch", path, narrowed).data["code"] == "confirmation_needed"
+    sure = narrowed | {"confirm": True}
+    (plan,) = alices.ask("patch", f"{path}?dry_run=true", sure).data["plans"]
+    assert (plan["steps"], plan["confirm"]) == ([STEP], "")
+    client.force_login(alice)
+    form = {"name": "home", "mode": "routed", "egress": "allowed", "mtu": 1500, "dry_run": "true"}
+    page = client.post(f"/networks/{forward.network.uuid}/settings/", form).content.decode()
+    assert "1 VM runs on this network." in page
+    assert "It has to be confirmed." in page
+    assert str(STEP["sentence"]) in page
+    assert everything() == before
+
+
 def test_a_form_that_cannot_be_saved_says_so_in_its_preview(
     alice: User, forward: Forward, client: Client
 ) -> None:
