@@ -43,14 +43,17 @@ class Of:
     def asked(self, what: str, **more: object) -> list[Any]:
         """The answers of the host to the question, one for each network; see
         `networks.host.flows.Scope`."""
+        guests = self.guests or ((self.network, ()),)
+        told = [(str(network.uuid), reservations) for network, reservations in guests]
         bodies = [
             {
-                "network": str(network.uuid),
+                "network": network,
                 "forward": self.forward,
                 "reservations": reservations,
+                "beside": told[:at],
                 **more,
             }
-            for network, reservations in self.guests or ((self.network, ()),)
+            for at, (network, reservations) in enumerate(told)
         ]
         return [ask(self.network.host, what, body) for body in bodies]
 
@@ -143,11 +146,10 @@ def flows(of: Of, *, search: str = "", limit: int = 100) -> Listing:
         raise of.unseen
     most = min(limit, MOST)
     said = [msgspec.convert(each, Listing) for each in of.asked("flows", search=search, limit=most)]
-    found = {one.flow.id: one for each in said for one in each.flows}
     return Listing(
         total=sum(each.total for each in said),
         searched=sum(each.searched for each in said),
-        flows=list(found.values())[:most],
+        flows=[one for each in said for one in each.flows][:most],
     )
 
 

@@ -6,7 +6,7 @@ no rule is touched, and no apply waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal
@@ -29,7 +29,8 @@ Networks = list[IPv4Network | IPv6Network]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """Whose connections: of a forward, of guests (reservations), or of a whole network. `flow`
-    is one of them; `search` is part of an address, a port, a protocol or a state."""
+    is one of them; `search` is part of an address, a port, a protocol or a state. `beside` are
+    networks and reservations whose connections were told already."""
 
     network: str
     forward: str = ""
@@ -37,6 +38,7 @@ class Scope:
     search: str = ""
     limit: int = 100
     flow: str = ""
+    beside: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +59,15 @@ class Listing:
     flows: tuple[ShownFlow, ...]
 
 
-def listed(spec: NetworkSpec | None, scope: Scope) -> Listing:
-    """What there is, the first `limit` that match."""
+Find = Callable[[str], NetworkSpec | None]
+
+
+def listed(spec: NetworkSpec | None, scope: Scope, find: Find = lambda _: None) -> Listing:
+    """What there is, the first `limit` that match; `find` knows the networks of `beside`."""
     if spec is None:
         return Listing(total=0, searched=0, flows=())
     outer = host_side(spec)
-    found, own = _raw(outer, scope), _own(outer)
+    found, own = _raw(outer, scope, find), _own(outer)
     shown: list[ShownFlow] = []
     searched, limit = 0, min(scope.limit, MOST)
     for whole in _decoded(found):
@@ -116,16 +121,21 @@ def _as_guests_know(spec: NetworkSpec, flow: Flow) -> Flow:
     )
 
 
-def _raw(spec: NetworkSpec, scope: Scope) -> list[bytes]:
+def _raw(spec: NetworkSpec, scope: Scope, find: Find = lambda _: None) -> list[bytes]:
     if scope.forward:
         return flowtable.of_forward(_number(spec, scope.forward))
     if scope.reservations:
-        wanted = set(scope.reservations)
-        guests = [each for each in spec.reservations if each.id in wanted]
-        addresses = [one for each in guests for one in (each.address, each.address6) if one]
-        return [raw for address in addresses for raw in flowtable.of_guest(address)]
+        told = ((find(network), guests) for network, guests in scope.beside)
+        but = [one for other, guests in told if other for one in _at(host_side(other), guests)]
+        return flowtable.of_guests(_at(spec, scope.reservations), but)
     subnets = [subnet for subnet in (spec.subnet, spec.subnet6) if subnet]
     return flowtable.of_subnets(subnets, {each.number for each in spec.forwards})
+
+
+def _at(spec: NetworkSpec, reservations: Collection[str]) -> list[str]:
+    """The addresses of these."""
+    guests = [each for each in spec.reservations if each.id in reservations]
+    return [one for each in guests for one in (each.address, each.address6) if one]
 
 
 def _own(spec: NetworkSpec) -> Networks:

@@ -96,7 +96,9 @@ def test_a_vm_is_asked_for_in_all_of_its_networks(
     second = add_reservation(actor, network=other.uuid, name="web-1")
     Nic.objects.create(vm=vm, reservation=second)
     answer = Program(alice).get(f"vms/{vm.uuid}/flows/")
-    assert (answer.data["total"], len(answer.data["flows"])) == (2, 1), "one flow, told twice"
+    assert (answer.data["total"], len(answer.data["flows"])) == (2, 2)
+    first = [str(forward.network.uuid), [str(forward.reservation.uuid)]]
+    assert [body["beside"] for _, body in asked] == [[], [first]], "none is told twice"
     assert [(body["network"], body["reservations"]) for _, body in asked] == [
         (str(forward.network.uuid), [str(forward.reservation.uuid)]),
         (str(other.uuid), [str(second.uuid)]),

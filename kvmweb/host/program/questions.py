@@ -100,7 +100,8 @@ def _plan_vm(config: HostConfig, spec: VmSpec) -> Preview:
 
 
 def _flows(config: HostConfig, scope: Scope) -> Listing:
-    return listed(spec_store(config.paths).get(scope.network), scope)
+    store = spec_store(config.paths)
+    return listed(store.get(scope.network), scope, store.get)
 
 
 def _refused(config: HostConfig, scope: RefusedScope) -> Refusals:

@@ -97,6 +97,15 @@ def of_guest(address: str) -> list[bytes]:
     return found + [each for each in answered if _identity(each) not in known]
 
 
+def of_guests(addresses: Iterable[str], but: Iterable[str] = ()) -> list[bytes]:
+    """Those of several addresses, each once, without those that `but` are the other end of."""
+    found = {_identity(each): each for address in addresses for each in of_guest(address)}
+    for address in but:
+        for each in of_guest(address):
+            found.pop(_identity(each), None)
+    return list(found.values())
+
+
 def begun_by(found: Iterable[bytes], address: str) -> int:
     """How many of some raw connections an address has begun."""
     own = ip_address(address).packed

@@ -81,6 +81,24 @@ def test_a_guest_of_another_network_stays_behind_its_public_address(world: World
         assert show(world, replace(ALL, search=world.c_address)).flows == ()
 
 
+def test_what_a_vm_says_to_itself_is_told_once(world: World) -> None:
+    """By two guests of one network, and by those of two networks, of which one is told first."""
+    both = replace(OF_A, reservations=("reservation-1-2", "reservation-1-3"))
+    of_c = Scope(network="", reservations=("reservation-2-2",))
+    beside = replace(of_c, beside=(("one", OF_A.reservations),))
+    find = {"one": spec_of(world)}.get
+
+    def told(spec: NetworkSpec, scope: Scope) -> int:
+        return world.lab.host.call(lambda: listed(spec, scope, find)).total
+
+    before = told(spec_of(world), both), told(world.two, of_c), told(world.two, beside)
+    with world.b.connect(PUBLIC, 8080) as within, world.a.connect(PUBLIC, 8082) as across:
+        assert within.recv(100)
+        assert across.recv(100)
+        after = told(spec_of(world), both), told(world.two, of_c), told(world.two, beside)
+    assert [new - old for new, old in zip(after, before, strict=True)] == [2, 1, 0]
+
+
 def test_it_can_be_searched_and_is_never_longer_than_asked(world: World) -> None:
     for word, count in {"8080": 1, OUTSIDE: 2, "established": 2, "udp": 0, "10.62.": 0}.items():
         assert len(show(world, replace(ALL, search=word)).flows) == count, word
