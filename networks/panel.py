@@ -22,6 +22,9 @@ from networks.models import PanelName
 
 log = logging.getLogger(__name__)
 
+# For browsers that took the certificate of the panel's name; not for names of others below it.
+_STRICT = (b"strict-transport-security", b"max-age=2592000")
+
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 
@@ -66,7 +69,8 @@ KIND = SubjectKind(
 def answering_to_its_names(application: App) -> App:
     """Let requests for a name that an operator gave the panel pass Django's check of names, at once
     and without a restart, for as long as it has it: whoever asks for another one is refused as
-    ever. A name that was given up may be somebody else's the next day."""
+    ever. A name that was given up may be somebody else's the next day. Who came to such a name by
+    TLS is told to come by TLS alone (RFC 6797)."""
     added: set[str] = set()
 
     async def answered(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -78,9 +82,22 @@ def answering_to_its_names(application: App) -> App:
             elif name in added:
                 added.discard(name)
                 _refuse(name)
-        await application(scope, receive, send)
+        secure = name in added and scope.get("scheme") == "https"
+        await application(scope, receive, _strictly(send) if secure else send)
 
     return answered
+
+
+def _strictly(send: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+    async def sent(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message["headers"])
+            if _STRICT[0] not in {name.lower() for name, _ in headers}:
+                headers.append(_STRICT)
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return sent
 
 
 def _allow(name: str) -> None:

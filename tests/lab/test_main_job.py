@@ -305,6 +305,7 @@ def test_people_work_at_the_panel_by_its_name(lab: Lab, panel: Panel, olga: Clie
     )
     visitor = Visitor(lab, NAME, made.certificate)
     wait_until(lambda: " 200" in visitor.ask("/healthz"), seconds=60, what=visitor.home)
+    assert "strict-transport-security: max-age=" in visitor.ask("/healthz")
 
     assert f"location: {visitor.home}/login/?next=/" in visitor.ask("/login/?next=/", scheme="http")
     assert " 302" in visitor.sign_in("olga").splitlines()[0]

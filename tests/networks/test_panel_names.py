@@ -152,23 +152,28 @@ def test_the_overview_tells_operators_alone_what_its_names_need(
 
 def asked(name: str) -> int:
     """The status of a request for the panel by this name."""
+    return int(answer_to(name)["status"])
 
+
+def answer_to(name: str, scheme: str = "http") -> Any:
+    """How the panel begins its answer to such a request."""
     scope = {
         "type": "http",
+        "scheme": scheme,
         "method": "GET",
         "path": "/login/",
         "query_string": b"",
         "headers": [(b"host", name.encode())],
     }
 
-    async def ask() -> int:
+    async def ask() -> Any:
         panel: Any = ApplicationCommunicator(application, scope)  # type: ignore[no-untyped-call]
         await panel.send_input({"type": "http.request", "body": b""})
         answer = await panel.receive_output(20)
         await panel.wait(20)
-        return int(answer["status"])
+        return answer
 
-    return int(async_to_sync(ask)())
+    return async_to_sync(ask)()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -181,6 +186,24 @@ def test_the_panel_answers_to_its_names_and_to_no_others(
     assert (asked(NAME), asked(f"x{NAME}"), asked("127.0.0.1")) == (200, 400, 200)
     delete_panel_name(Actor(olga), panel.uuid)
     assert (asked(NAME), asked("127.0.0.1")) == (400, 200), "it may be somebody else's now"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_came_by_tls_is_told_to_come_by_tls_alone(
+    olga: User, network: Any, settings: Any
+) -> None:
+    """By a name of the panel's own; elsewhere whoever ends TLS says so."""
+    settings.ALLOWED_HOSTS = ["127.0.0.1"]
+    panel = panel_name(olga)
+
+    def strict(name: str, scheme: str) -> bytes:
+        headers: dict[bytes, bytes] = dict(answer_to(name, scheme)["headers"])
+        return headers.get(b"strict-transport-security", b"")
+
+    assert strict(NAME, "https") == b"max-age=2592000"
+    assert strict(NAME, "http") == strict("127.0.0.1", "https") == b""
+    delete_panel_name(Actor(olga), panel.uuid)
+    assert strict(NAME, "https") == b""
 
 
 def test_cookies_that_came_by_tls_leave_by_tls_alone() -> None:
