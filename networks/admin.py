@@ -30,6 +30,7 @@ from networks.models import (
     Reservation,
     Rule,
     RuleSet,
+    Traffic,
 )
 
 
@@ -209,6 +210,14 @@ class NetworkUsageAdmin(OperatorAdmin):
     list_select_related = ("network",)
     list_filter = ("network__host",)
     search_fields = ("network__uuid", "network__name")
+
+
+@admin.register(Traffic)
+class TrafficAdmin(OperatorAdmin):
+    list_display = ("month", "project", "network_name", "bytes_in", "bytes_out")
+    list_select_related = ("project",)
+    list_filter = ("month", "project")
+    search_fields = ("network_name", "network", "project__name")
 
 
 @admin.register(PortClaim)

@@ -20,6 +20,8 @@ from msgspec import Meta
 from kvmweb.core.errors import Invalid
 from kvmweb.core.names import bridge
 from kvmweb.hosts.models import Host
+from networks import traffic
+from networks.carried import Carried, keep
 from networks.models import (
     Forward,
     ForwardUsage,
@@ -50,6 +52,8 @@ class _Said(msgspec.Struct):
     host_names: Annotated[list[_Entry], Meta(max_length=10_000)] = msgspec.field(
         default_factory=list
     )
+    # In which what is told has moved; None when the host began to tell, after who knows what time.
+    seconds: Annotated[float, Meta(ge=0, le=1e9)] | None = None
 
 
 def record(host: Host, payload: object) -> None:
@@ -61,9 +65,12 @@ def record(host: Host, payload: object) -> None:
         raise Invalid(f"The host's counts cannot be true: {error}") from error
     now = timezone.now()
     with transaction.atomic():
-        _add(ForwardUsage, "forward", _forwards(host, said.forwards), now)
+        forwards = _add(ForwardUsage, "forward", _forwards(host, said.forwards), now)
         _add(HostNameUsage, "host_name", _host_names(host, said.host_names), now)
-        _add(NetworkUsage, "network", _networks(host, said.networks), now)
+        networks = _add(NetworkUsage, "network", _networks(host, said.networks), now)
+        traffic.add(networks, now)
+    if said.seconds is not None:
+        keep(forwards, networks, seconds=said.seconds, now=now.timestamp())
 
 
 def _forwards(host: Host, entries: Iterable[_Entry]) -> dict[int, _Entry]:
@@ -84,25 +91,30 @@ def _networks(host: Host, entries: Iterable[_Entry]) -> dict[int, _Entry]:
     return {pk: told[bridge(pk)] for pk in own if bridge(pk) in told}
 
 
-def _add(model: type[U], of: str, told: Mapping[int, _Entry], now: datetime) -> None:
+def _add(model: type[U], of: str, told: Mapping[int, _Entry], now: datetime) -> dict[int, Carried]:
+    """What each has carried since it was last told, by its key, now added to its row."""
     if not told:
-        return
+        return {}
     rows = model._default_manager.filter(**{f"{of}__in": list(told)})
     known = {getattr(row, f"{of}_id"): row for row in rows}
     changed = []
+    carried = {}
     for pk, entry in told.items():
         row = known.get(pk) or model(**{f"{of}_id": pk})
-        advance(row, entry, now)
+        carried[pk] = advance(row, entry, now)
         row.pk = None  # all go as one statement, told apart by `of`
         changed.append(row)
     fields = [field.name for field in model._meta.fields if field.name not in ("id", of)]
     model._default_manager.bulk_create(
         changed, _BATCH, update_conflicts=True, unique_fields=[of], update_fields=fields
     )
+    return carried
 
 
-def advance(row: ForwardUsage | HostNameUsage | NetworkUsage, entry: _Entry, now: datetime) -> None:
-    """Add to a row what has been counted since it was last told."""
+def advance(
+    row: ForwardUsage | HostNameUsage | NetworkUsage, entry: _Entry, now: datetime
+) -> Carried:
+    """Add to a row what has been counted since it was last told, and return that."""
     numbers = [int(number) for number in entry[1:]]
     before = row.seen or [0] * len(numbers)
     (in_packets, in_bytes), (out_packets, out_bytes), (connections, _) = (
@@ -117,6 +129,7 @@ def advance(row: ForwardUsage | HostNameUsage | NetworkUsage, entry: _Entry, now
     if in_bytes or out_bytes or connections:
         row.last_used_at = now
     row.seen = numbers
+    return Carried(in_bytes, out_bytes, in_packets, out_packets, connections)
 
 
 def _added(before: list[int], now: list[int]) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from networks.api import (
     Remedies,
     Reservations,
     RuleSets,
+    TrafficOfMonths,
 )
 from vms.api import Catalogue, Images, Snapshots, SshKeys, Vms
 
@@ -42,6 +43,7 @@ router.register("drifts", Drifts, "drift")
 router.register("rule-sets", RuleSets, "rule-set")
 router.register("address-sets", AddressSets, "address-set")
 router.register("holdings", Holdings, "holding")
+router.register("traffic", TrafficOfMonths, "traffic")
 router.register("remedies", Remedies, "remedy")
 router.register("image-catalogue", Catalogue, "image-catalogue")
 router.register("images", Images, "image")

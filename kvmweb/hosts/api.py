@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from kvmweb.api.fields import Filters, Shown, StateField
+from kvmweb.api.metrics import metrics_answer, shows_metrics
 from kvmweb.api.views import Resource
 from kvmweb.hosts.models import Host, PublicAddress
+from kvmweb.metrics.series import HOST
+from kvmweb.metrics.window import Thing
 
 
 class PublicAddressShown(Shown):
@@ -68,6 +76,13 @@ class Hosts(Resource):
 
     def shown(self, rows: QuerySet[Host]) -> QuerySet[Host]:
         return rows.prefetch_related("public_addresses__host")
+
+    @shows_metrics
+    @action(detail=True)
+    def metrics(self, request: Request, uuid: UUID) -> Response:
+        """How busy a host was."""
+        found = self.displayed(uuid).uuid
+        return metrics_answer(request, Thing(HOST, found, found))
 
 
 class PublicAddressFilter(Filters):

@@ -8,11 +8,16 @@ from uuid import UUID
 from django.db.models import Count, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
 
 from kvmweb.core.access import get_for, is_operator
 from kvmweb.core.errors import NotFound
 from kvmweb.hosts.facts import total_cpus, total_memory_mib
 from kvmweb.hosts.models import Host
+from kvmweb.metrics.series import HOST
+from kvmweb.metrics.window import Thing
+from kvmweb.ui.charts import Chart, Line, charts_of
 from kvmweb.ui.requests import user_of, writable_ids
 
 
@@ -29,6 +34,30 @@ def hosts(request: HttpRequest) -> HttpResponse:
 def host(request: HttpRequest, uuid: UUID) -> HttpResponse:
     found = get_for(user_of(request), Host, uuid)
     return render(request, "hosts/host.html", {"host": found, **_context(request, found)})
+
+
+@require_safe
+def metrics(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """How busy a host was."""
+    found = get_for(user_of(request), Host, uuid)
+    charts = charts_of(
+        request,
+        Thing(HOST, found.uuid, found.uuid),
+        _charts(found),
+        data_url=reverse("api:host-metrics", args=[uuid]),
+        live_url="",
+    )
+    return render(request, "hosts/metrics.html", {"host": found, **charts})
+
+
+def _charts(host: Host) -> tuple[Chart, ...]:
+    cpus = total_cpus(host) or 1
+    memory = (total_memory_mib(host) or 0) << 20
+    return (
+        Chart("CPU", "percent", (Line("cpu", "Used", 100 / cpus),), 100, f"Of {cpus} processors."),
+        Chart("Memory", "bytes", (Line("memory_used", "In use"),), memory, "Guests included."),
+        Chart("Guests", "number", (Line("guests", "Running"),), 5),
+    )
 
 
 def attachables(host: Host) -> list[dict[str, Any]]:

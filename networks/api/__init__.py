@@ -10,6 +10,7 @@ from networks.api.networks import Networks
 from networks.api.panel import PanelNames
 from networks.api.peering import Peerings
 from networks.api.reservations import Reservations
+from networks.api.traffic import TrafficOfMonths
 
 __all__ = [
     "AddressSets",
@@ -25,4 +26,5 @@ __all__ = [
     "Remedies",
     "Reservations",
     "RuleSets",
+    "TrafficOfMonths",
 ]

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from kvmweb.api.dry_run import previewed
 from kvmweb.api.fields import Body, Filters, Nothing, PortField
+from kvmweb.api.metrics import metrics_answer, shows_metrics
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of, user_of
@@ -26,6 +27,7 @@ from networks.api.flows import ended, ends_flows, listing, lists_flows
 from networks.api.parts import Extension, PartShown, target_of
 from networks.api.usage import ForwardUsageShown
 from networks.api.why import Trying, TryingPort, explains_forward, explains_port, query, shown
+from networks.carried import thing_of
 from networks.flows import of_forward
 from networks.limits import MOST_ALLOWED
 from networks.models import Forward, ForwardQuerySet
@@ -247,6 +249,13 @@ class Forwards(Resource):
     def flows(self, request: Request, uuid: UUID) -> Response:
         """The connections through a forward, as they are now."""
         return listing(request, of_forward(self.displayed(uuid)))
+
+    @shows_metrics
+    @action(detail=True)
+    def metrics(self, request: Request, uuid: UUID) -> Response:
+        """What a forward carried over time."""
+        forward = self.displayed(uuid)
+        return metrics_answer(request, thing_of(forward, forward.network.host))
 
     @ends_flows
     @flows.mapping.delete

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from kvmweb.api.dry_run import previewed
 from kvmweb.api.fields import Body, Filters, Nothing, Shown, StateField
+from kvmweb.api.metrics import metrics_answer, shows_metrics
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import actor_of, user_of
@@ -26,6 +27,7 @@ from networks.api.leases import LeaseRoutes
 from networks.api.refused import lists_refused, refused_listing
 from networks.api.services import ServiceRoutes
 from networks.api.usage import NetworkUsageShown
+from networks.carried import thing_of
 from networks.flows import of_network
 from networks.models import EgressRule, Ipv6, Network
 
@@ -238,6 +240,13 @@ class Networks(ServiceRoutes, LeaseRoutes):
     def refused(self, request: Request, uuid: UUID) -> Response:
         """What the firewall refused to and from a network's guests in the last ten minutes."""
         return refused_listing(request, of_network(self.displayed(uuid)))
+
+    @shows_metrics
+    @action(detail=True)
+    def metrics(self, request: Request, uuid: UUID) -> Response:
+        """What a network carried over time."""
+        network = self.displayed(uuid)
+        return metrics_answer(request, thing_of(network, network.host))
 
     @ends_flows
     @flows.mapping.delete

@@ -27,6 +27,7 @@ from networks.models.parts import (
 )
 from networks.models.peering import Peering, PeeringQuerySet
 from networks.models.remedies import Remedy
+from networks.models.traffic import Traffic, TrafficQuerySet
 from networks.models.usage import ForwardUsage, HostNameUsage, NetworkUsage
 from networks.models.ways import EgressRule, PoolAddress
 
@@ -66,4 +67,6 @@ __all__ = [
     "ReservationQuerySet",
     "Rule",
     "RuleSet",
+    "Traffic",
+    "TrafficQuerySet",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +36,7 @@ from networks.models import (
     Remedy,
     Reservation,
     RuleSet,
+    Traffic,
 )
 from tests.cast import kept_snapshot
 from tests.kvmweb.api.conftest import Program
@@ -96,6 +98,9 @@ class World:
             "host-name": self.host_name,
             "drift": self.drift,
             "peering": self.peering,
+            "traffic": Traffic.objects.get_or_create(
+                project=self.project, network=self.network.uuid, month=date(2026, 11, 1)
+            )[0],
             "remedy": Remedy.objects.get_or_create(host=self.host, finding="old")[0],
             "holding": self.forward.holdings.get(),
             "image": self.own_image,
@@ -138,6 +143,10 @@ def nothing(_world: World) -> dict[str, Any]:
 ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "get host-list": (EVERYBODY, nothing),
     "get host-detail": (OPERATORS, nothing),
+    "get host-metrics": (OPERATORS, nothing),
+    "get traffic-list": (EVERYBODY, nothing),
+    "get traffic-totals": (EVERYBODY, nothing),
+    "get traffic-detail": (READ, nothing),
     "patch host-detail": (OPERATORS, lambda _: {"repairs": False}),
     "post host-remedy": ((404, 404, 404, 201, 401), lambda _: {"finding": "firewall:x"}),
     "get remedy-list": (EVERYBODY, nothing),
@@ -158,6 +167,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "get network-list": (EVERYBODY, nothing),
     "post network-list": (ADD, lambda w: {"name": "n2", "project": str(w.project.uuid)}),
     "get network-detail": (READ, nothing),
+    "get network-metrics": (READ, nothing),
     "get network-flows": (ASK, nothing),
     "get network-refused": (READ, nothing),
     "delete network-flows": ((504, 403, 404, 504, 401), nothing),
@@ -191,6 +201,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
         lambda w: {"forwards": [{"vm": w.uuid("vm"), "target_port": port} for port in (80, 81)]},
     ),
     "get forward-detail": (READ, nothing),
+    "get forward-metrics": (READ, nothing),
     "get forward-flows": (ASK, nothing),
     "delete forward-flows": ((504, 403, 404, 504, 401), nothing),
     "get forward-explain": (ASK, nothing),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Any
 
 import pytest
@@ -46,6 +47,7 @@ from networks.models import (
     Reservation,
     Rule,
     RuleSet,
+    Traffic,
 )
 from tests.cast import finish_job, kept_snapshot
 from tests.refusals import rows
@@ -68,6 +70,7 @@ OURS: list[type[Model]] = [
     Certificate,
     PanelName,
     NetworkUsage,
+    Traffic,
     Drift,
     Remedy,
     Holding,
@@ -115,6 +118,9 @@ def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
     ForwardUsage.objects.create(forward=forward, connections=1)
     NetworkUsage.objects.create(network=forward.network)
     network = forward.network
+    Traffic.objects.create(
+        project=network.project, network=network.uuid, network_name="web", month=date(2026, 11, 1)
+    )
     Remedy.objects.create(host=network.host, finding="router")
     Attachment.objects.create(host=network.host, interface="br0", kind="bridge")
     name = HostName.objects.create(

@@ -138,3 +138,8 @@ def test_only_what_moved_is_told_and_what_was_not_sent_is_told_again(lab: Lab, s
         assert next(usage.news())  # and the sender fails, so the next is never asked for
     assert told(lab, usage) == [102]
     assert told(lab, usage) == []
+    assert lab.internet.ask_tcp(PUBLIC, 8080) == OUTSIDE
+    (payload,) = lab.host.call(lambda: list(usage.news()))
+    assert payload["seconds"] > 0
+    (anew,) = lab.host.call(lambda: list(Hasty().news()))
+    assert anew["seconds"] is None
