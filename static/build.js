@@ -1,4 +1,5 @@
-// Bundles what the browser gets into static/dist: app.js, theme.js, app.css, charts.js and charts.css for pages with charts, the icon sprite, the favicon.
+// Bundles what the browser gets into static/dist: app.js, theme.js, app.css, charts.js and charts.css for pages with charts,
+// screen.js, serial.js and serial.css for consoles, the icon sprite, the favicon.
 import { cp, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,8 +13,15 @@ const outlines = join(here, "../node_modules/@tabler/icons/icons/outline");
 
 async function bundle() {
   await build({
-    entryPoints: ["js/app.js", "js/theme.js", "js/charts.js", "css/app.css", "css/charts.css"]
-      .map((path) => join(here, path)),
+    entryPoints: [
+      "js/app.js",
+      "js/theme.js",
+      "js/charts.js",
+      "js/console/screen.js",
+      "js/console/serial.js",
+      "css/app.css",
+      "css/charts.css",
+    ].map((path) => join(here, path)),
     entryNames: "[name]",
     outdir: out,
     bundle: true,

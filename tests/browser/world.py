@@ -122,6 +122,8 @@ def pages(
         "vms-bin": "/vms/bin/",
         "vm-settings": f"/vms/{vm.uuid}/settings/",
         "vm-activity": f"/vms/{vm.uuid}/activity/",
+        "vm-console": f"/vms/{vm.uuid}/console/",
+        "vm-serial": f"/vms/{vm.uuid}/console/?kind=serial",
         "vm-delete": f"/vms/{web.uuid}/delete/",
         "vm-new": "/vms/new/",
         "networks": "/networks/",

@@ -9,3 +9,4 @@ from vms.models.vms import Disk, Nic, Vm
 __all__ = ["GIB", "MIB", "Disk", "Image", "Nic", "SshKey", "Vm", "library"]
 __all__ = ["GIB", "MIB", "Console", "Disk", "Image", "Nic", "Vm", "library"]
 __all__ = ["GIB", "MIB", "Disk", "Image", "Nic", "Snapshot", "SshKey", "Vm", "library"]
+__all__ = ["GIB", "MIB", "Console", "Disk", "Image", "Nic", "SshKey", "Vm", "library"]

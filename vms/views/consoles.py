@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_POST
 
-from kvmweb.core.errors import KvmwebError
+from kvmweb.core.errors import Conflict, KvmwebError
 from kvmweb.ui.requests import actor_of
 from vms import actions
 from vms.api.consoles import socket_of
@@ -31,7 +31,7 @@ LAYOUTS = [("us", "English (US)"), ("gb", "English (UK)"), ("de", "German"), ("f
 
 @require_POST
 def ticket(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """For the page's script: where it opens the console, or why not."""
+    """For the page's script: where it opens the console, or why there is none now."""
     try:
         _, secret = actions.offer_console(
             actor_of(request),
@@ -39,8 +39,10 @@ def ticket(request: HttpRequest, uuid: UUID) -> HttpResponse:
             kind=request.POST.get("kind", ""),
             holder=actions.session_holder(request.session.session_key or ""),
         )
+    except Conflict as error:
+        return _refused(error, status=200)
     except KvmwebError as error:
-        return _refused(error)
+        return _refused(error, status=error.status)
     return JsonResponse({"socket": socket_of(secret)})
 
 
@@ -49,10 +51,10 @@ def take(request: HttpRequest, uuid: UUID) -> HttpResponse:
     try:
         actions.take_console(actor_of(request), uuid, console=request.POST.get("console", ""))
     except KvmwebError as error:
-        return _refused(error)
+        return _refused(error, status=error.status)
     return HttpResponse(status=204)
 
 
-def _refused(error: KvmwebError) -> JsonResponse:
+def _refused(error: KvmwebError, *, status: int) -> JsonResponse:
     words = {"code": error.code, "message": error.message, "remedy": error.remedy}
-    return JsonResponse(words, status=error.status)
+    return JsonResponse(words, status=status)
