@@ -19,7 +19,7 @@ from vms.actions import (
     repair_vm,
     restore_vm,
 )
-from vms.models import Console, Disk, Image, Nic, Snapshot, SshKey, Vm
+from vms.models import Console, Disk, Image, Nic, Picture, Snapshot, SshKey, Vm
 
 
 def _offer(actor: Actor, image: Image) -> object:
@@ -121,6 +121,15 @@ class SshKeyAdmin(OperatorAdmin):
     list_select_related = ("user",)
     list_filter = ("created_at",)
     search_fields = ("name", "fingerprint", "user__username")
+
+
+@admin.register(Picture)
+class PictureAdmin(OperatorAdmin):
+    hidden = ("png",)
+    list_display = ("vm", "taken_at")
+    list_select_related = ("vm",)
+    list_filter = ("taken_at",)
+    search_fields = ("vm__name",)
 
 
 @admin.register(Console)

@@ -11,7 +11,7 @@ from kvmweb.core.errors import Invalid
 from kvmweb.hosts.tasks import opened
 from kvmweb.metrics.rings import Rings
 from kvmweb.metrics.writing import writer
-from vms import actions, metrics
+from vms import actions, metrics, pictures
 from vms.actions import recycling
 from vms.spec_from_rows import record_observed
 
@@ -23,6 +23,12 @@ def observed(envelope: dict[str, Any]) -> None:
     if message := opened(envelope):
         host, payload = message
         record_observed(host, payload)
+
+
+@shared_task(name="vms.pictured", expires=60)
+def pictured(envelope: dict[str, Any]) -> None:
+    if message := opened(envelope):
+        pictures.record(*message)
 
 
 @shared_task(name="vms.measured", expires=300)

@@ -28,6 +28,7 @@ LEASED = "networks.leased"
 DRIFTED = "networks.drifted"
 MENDED = "networks.mended"
 MEASURED = "vms.measured"
+PICTURED = "vms.pictured"
 
 
 class BrokerAway(Exception):

@@ -49,14 +49,28 @@ def ask(host: Host, what: str, body: dict[str, Any], *, seconds: float = PATIENC
     return _body(host, _exchange(host, question), question)
 
 
+def tell(host: Host, what: str, body: dict[str, Any]) -> None:
+    """Have the host do something that nobody waits for; one that cannot be reached does not."""
+    question = Question(id=str(uuid4()), asked=time.time(), patience=0, what=what, body=body)
+    try:
+        _put(_client(settings.REDIS_URL), host, sealed(host.name, host.key, question))
+    except (RedisError, OSError) as error:
+        log.warning("host %s cannot be told: %s", host, error)
+
+
+def _put(client: Redis, host: Host, message: bytes) -> None:
+    queue = queue_of(host.name)
+    with client.pipeline(transaction=False) as pipe:
+        pipe.rpush(queue, message)
+        pipe.expire(queue, KEPT)
+        pipe.execute()
+
+
 def _exchange(host: Host, question: Question) -> bytes:
     queue, key = queue_of(host.name), answer_to(question.id)
     client, message = _client(settings.REDIS_URL), sealed(host.name, host.key, question)
     try:
-        with client.pipeline(transaction=False) as pipe:
-            pipe.rpush(queue, message)
-            pipe.expire(queue, KEPT)
-            pipe.execute()
+        _put(client, host, message)
         taken = client.blpop([key], timeout=question.patience)
         if taken is None:
             client.lrem(queue, 1, message)  # type: ignore[arg-type]

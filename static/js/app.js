@@ -7,6 +7,7 @@ import "./fold.js";
 import "./lines.js";
 import "./live.js";
 import "./menu.js";
+import "./pictures.js";
 import "./rows.js";
 import "./search.js";
 import "./steps.js";

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
+from tests.lab.broker import wait_until
 from tests.lab.lab import Lab
 from tests.lab.panel import PASSWORD, Client, Panel, panel_of
 from tests.lab.test_main_job import CHROMIUM, new_vm
@@ -139,6 +140,13 @@ def test_people_type_into_a_guest_and_read_its_answer(lab: Lab, panel: Panel) ->
         says(serial, "9-taken")
         says(second, "9-taken")
         expect(second.locator(".xterm-rows")).not_to_contain_text("81-lost")
+
+        listed = context.new_page()
+        listed.goto(f"{panel.url}/vms/")
+        small = listed.get_by_alt_text("Console of typed")
+        expect(small).to_be_visible()
+        wait_until(lambda: small.evaluate("image => image.naturalWidth > 100"), seconds=90)
+        shoot(listed, "listed")
 
         olga.do(f"vms/{vm}/force-off/")
         for page in (serial, screen, second):

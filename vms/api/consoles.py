@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,8 @@ from kvmweb.api.fields import Body, Shown
 from kvmweb.api.views import actor_of
 from kvmweb.projects.models import ApiToken
 from vms import actions
-from vms.models import Console
+from vms.models import Console, Vm
+from vms.pictures import newest
 
 
 class ConsoleShown(Shown):
@@ -41,6 +43,22 @@ class OneConsole(Body):
 
 
 lists_consoles = extend_schema(responses=ConsoleShown(many=True))
+
+
+class PictureShown(Shown):
+    taken_at = serializers.DateTimeField(allow_null=True, help_text="null where there is none.")
+    png = serializers.CharField(help_text="The PNG in base64; empty where there is none.")
+
+
+shows_picture = extend_schema(responses=PictureShown)
+
+
+def pictured(vm: Vm) -> Response:
+    """The newest picture of a VM."""
+    found = newest(vm)
+    png = b64encode(found.png).decode() if found else ""
+    data = {"taken_at": found.taken_at if found else None, "png": png}
+    return Response(PictureShown(data).data)
 
 
 def socket_of(ticket: str) -> str:

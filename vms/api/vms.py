@@ -37,6 +37,8 @@ from vms.api.consoles import (
     OneConsole,
     lists_consoles,
     offered,
+    pictured,
+    shows_picture,
 )
 from vms.guest import LONGEST_PASSWORD, new_password
 from vms.metrics import thing_of
@@ -465,6 +467,13 @@ class Vms(Resource):
         """End the connections of a VM, or one of them."""
         get_for(user_of(request), Vm, uuid, write=True)
         return ended(request, _of(self.displayed(uuid)))
+
+    @shows_picture
+    @action(detail=True)
+    def picture(self, request: Request, uuid: UUID) -> Response:
+        """A small picture of what the guest shows. It is never waited for: the newest there is, and
+        a fresh one a moment later."""
+        return pictured(get_for(user_of(request), Vm, uuid))
 
     @lists_consoles
     @action(detail=True)

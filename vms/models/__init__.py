@@ -10,3 +10,6 @@ __all__ = ["GIB", "MIB", "Disk", "Image", "Nic", "SshKey", "Vm", "library"]
 __all__ = ["GIB", "MIB", "Console", "Disk", "Image", "Nic", "Vm", "library"]
 __all__ = ["GIB", "MIB", "Disk", "Image", "Nic", "Snapshot", "SshKey", "Vm", "library"]
 __all__ = ["GIB", "MIB", "Console", "Disk", "Image", "Nic", "SshKey", "Vm", "library"]
+from vms.models.pictures import Picture
+
+__all__ = ["GIB", "MIB", "Console", "Disk", "Image", "Nic", "Picture", "SshKey", "Vm", "library"]

@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_POST
 
 from kvmweb.core.errors import Conflict, KvmwebError
+from kvmweb.ui.asking import asks_host
 from kvmweb.ui.requests import actor_of
 from vms import actions
 from vms.api.consoles import socket_of
@@ -30,6 +31,7 @@ LAYOUTS = [("us", "English (US)"), ("gb", "English (UK)"), ("de", "German"), ("f
 
 
 @require_POST
+@asks_host
 def ticket(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """For the page's script: where it opens the console, or why there is none now."""
     try:

@@ -25,7 +25,17 @@ from kvmweb.host.answering import answer_questions
 from kvmweb.host.app import make_app
 from kvmweb.host.config import HostConfig
 from kvmweb.host.facts import Hypervisor, gather, version_text
-from kvmweb.host.post import HEARTBEAT, LEASED, MEASURED, OBSERVED, USED, BrokerAway, Post, Send
+from kvmweb.host.post import (
+    HEARTBEAT,
+    LEASED,
+    MEASURED,
+    OBSERVED,
+    PICTURED,
+    USED,
+    BrokerAway,
+    Post,
+    Send,
+)
 from kvmweb.host.program.accelerator import accelerator
 from kvmweb.host.program.meter import Meter, slot_before, until_next
 from kvmweb.host.program.questions import answers
@@ -39,6 +49,7 @@ from networks.host.survey import found
 from networks.host.usage import ROUND, Usage
 from vms.host import foreign_networks
 from vms.host.console.desk import Desk
+from vms.host.console.picture import Pictures
 from vms.host.drivers.domains import Domains
 from vms.host.events import follow
 from vms.host.observe import Observer, Seen
@@ -75,7 +86,8 @@ async def _watch(config: HostConfig) -> int:
         tasks.create_task(_repeat(BEAT, monitor.beat))
         tasks.create_task(_repeat(LIST_AGAIN, monitor.list_all))
         tasks.create_task(_repeat(TRY_AGAIN, monitor.find_accelerator))
-        questions = {**answers(config), "console": desk.answer}
+        pictures = Pictures(config.libvirt_uri, monitor.send_picture)
+        questions = {**answers(config), "console": desk.answer, "picture": pictures.answer}
         tasks.create_task(answer_questions(config, questions))
         tasks.create_task(_repeat(ROUND, monitor.count))
         tasks.create_task(monitor.follow_firewall())
@@ -174,6 +186,16 @@ class Monitor:
             log.warning("message_not_sent task=%s reason=%s", USED, error)
         except KvmwebError as error:
             log.warning("usage_not_read reason=%s", error.message)
+
+    def send_picture(self, payload: dict[str, Any]) -> None:
+        """Called in any thread."""
+        self._sender.submit(self._send_picture, payload)
+
+    def _send_picture(self, payload: dict[str, Any]) -> None:
+        try:
+            self._send(PICTURED, payload)
+        except BrokerAway as error:
+            log.warning("message_not_sent task=%s reason=%s", PICTURED, error)
 
     async def list_leases(self) -> None:
         """Say which addresses guests hold by DHCP since it was last said."""

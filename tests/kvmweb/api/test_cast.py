@@ -299,6 +299,7 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "delete vm-flows": ((504, 403, 404, 504, 401), nothing),
     "get vm-explain": (ASK, nothing),
     "get vm-consoles": (READ, nothing),
+    "get vm-picture": (READ, nothing),
     # Who may look at a VM may look at its consoles.
     "post vm-consoles": ((201, 201, 404, 201, 401), lambda _: {"kind": "serial"}),
     "post vm-take-console": ((404, 403, 404, 404, 401), lambda _: {"console": str(UUID(int=0))}),

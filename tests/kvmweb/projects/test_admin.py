@@ -53,7 +53,7 @@ from tests.cast import finish_job, kept_snapshot
 from tests.refusals import rows
 from tests.vms.test_first_boot import public_key
 from vms.actions import add_key
-from vms.models import Console, Disk, Image, Nic, Snapshot, SshKey, Vm
+from vms.models import Console, Disk, Image, Nic, Picture, Snapshot, SshKey, Vm
 
 pytestmark = [pytest.mark.db, pytest.mark.django_db]
 
@@ -87,6 +87,7 @@ OURS: list[type[Model]] = [
     SshKey,
     Vm,
     Console,
+    Picture,
     Disk,
     Nic,
     Job,
@@ -147,6 +148,7 @@ def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
     record_leases(network.host, _lease_of(forward.reservation))
     Peering.objects.create(network=network, peer=lab)
     EgressRule.objects.create(network=network, cidr="9.9.9.9/32", protocol="udp")
+    Picture.objects.create(vm=vm, png=b"", taken_at=now)
     Console.objects.create(vm=vm, user=alice, kind="serial", digest="d" * 64, expires_at=now)
     KeptAnswer.objects.create(user=alice, key="k", request_digest="0" * 64, body={"a": 1})
 

@@ -175,6 +175,7 @@ DOORS = [
     Door("vm-console", READ, "vm"),
     Door("vm-console-ticket", READ, "vm", "post", {"kind": "serial"}),
     Door("vm-console-take", (404, 403, 404, 404), "vm", "post"),
+    Door("vm-picture", READ, "vm"),
     Door("vm-flows", READ, "vm"),
     Door("vm-flows-now", READ, "vm"),
     Door("vm-flows-end", DO, "vm", "post"),

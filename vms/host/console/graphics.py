@@ -47,12 +47,13 @@ class Graphics:
 
 async def open_graphics(domains: Domains, subject: str) -> Graphics:
     """Raises VmOff, ConsoleMissing and what libvirt's driver raises."""
-    fd = await asyncio.to_thread(domains.ask, lambda connection: _fd(connection, subject))
-    reader, writer = await asyncio.open_connection(sock=_socket(fd), limit=CHUNK)
+    fd = await asyncio.to_thread(domains.ask, lambda connection: graphics_fd(connection, subject))
+    reader, writer = await asyncio.open_connection(sock=_waiting_for_none(fd), limit=CHUNK)
     return Graphics(reader, writer)
 
 
-def _fd(connection: Any, subject: str) -> int:
+def graphics_fd(connection: Any, subject: str) -> int:
+    """One end of a new connection to the VNC server. Raises VmOff, ConsoleMissing."""
     domain = running(connection, subject)
     try:
         return int(domain.openGraphicsFD(0, _NO_PASSWORD))
@@ -62,14 +63,19 @@ def _fd(connection: Any, subject: str) -> int:
         raise
 
 
-def _socket(fd: int) -> socket.socket:
+def _waiting_for_none(fd: int) -> socket.socket:
+    found = graphics_socket(fd)
+    found.setblocking(False)  # noqa: FBT003
+    return found
+
+
+def graphics_socket(fd: int) -> socket.socket:
+    """The socket of a descriptor that is ours."""
     try:
-        found = socket.socket(fileno=fd)
+        return socket.socket(fileno=fd)
     except OSError:
         os.close(fd)
         raise
-    found.setblocking(False)  # noqa: FBT003
-    return found
 
 
 def running(connection: Any, subject: str) -> Any:
