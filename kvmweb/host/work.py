@@ -6,7 +6,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -29,6 +29,7 @@ PAUSES = (1, 2, 5, 10, 10, 10, 10)
 """Seconds before each further try of something that may pass by itself."""
 
 RETRY = "retry"
+_REMEMBERED = 4096
 _PASSING = frozenset({NotConverged.code, HostBusy.code})
 
 
@@ -70,7 +71,8 @@ class Work(Generic[S]):
     """How jobs of one kind are done on this host.
 
     `apply` and `check` are the reconciler's; `hold` keeps everybody else away from a subject
-    meanwhile.
+    meanwhile. `done` is how the last jobs went that went well: in a long burst a job waits here
+    longer than its lease and is sent again, which is then answered and not done again.
     """
 
     config: HostConfig
@@ -82,6 +84,7 @@ class Work(Generic[S]):
     send: Send
     outbox: Outbox
     hold: Callable[[str], AbstractContextManager[object]] = nullcontext
+    done: dict[str, Outcome] = field(default_factory=dict)
 
     def do(self, envelope: object, *, tries: int) -> int | None:
         """Do one job after `tries` tries; returns the seconds to wait before another one.
@@ -128,7 +131,10 @@ class Work(Generic[S]):
             spec = msgspec.json.decode(order.spec, type=self.spec_type)
             generation = spec.generation
             with self.hold(spec.subject):
-                outcome = (self._checked if order.only_check else self._applied)(spec, report)
+                if order.only_check:
+                    outcome = self._checked(spec, report)
+                else:
+                    outcome = self._applied(order.job, spec, report)
         except KvmwebError as error:
             return _failed(generation, error), error.retry
         except Exception as error:
@@ -136,11 +142,18 @@ class Work(Generic[S]):
             return _crashed(generation, error), False
         return outcome, not outcome.ok and outcome.code in _PASSING
 
-    def _applied(self, spec: S, report: Report) -> Outcome:
+    def _applied(self, job: str, spec: S, report: Report) -> Outcome:
         newest = self.store.accept(spec)
         if newest is not spec:
             return Outcome(ok=True, generation=newest.generation)
-        return self.apply(spec, report)
+        if (told := self.done.get(job)) is not None:
+            return told
+        outcome = self.apply(spec, report)
+        if outcome.ok:
+            self.done[job] = outcome
+            if len(self.done) > _REMEMBERED:
+                self.done.pop(next(iter(self.done)))
+        return outcome
 
     def _checked(self, spec: S, report: Report) -> Outcome:
         """Tell what applying this spec would do, and do nothing."""

@@ -101,6 +101,35 @@ def test_an_older_order_is_answered_with_what_is_stored(
     assert (outcome["ok"], outcome["generation"]) == (True, 5)
 
 
+def test_an_order_that_comes_twice_is_done_once_and_answered_twice(
+    work: Callable[[Apply], Work[NetworkSpec]], config: HostConfig, control: Control
+) -> None:
+    """As of a job that waited longer than its lease; unless it failed, or something newer came."""
+    tried: list[int] = []
+
+    def apply(spec: NetworkSpec, report: Report) -> Outcome:
+        tried.append(spec.generation)
+        ok = len(tried) > 1
+        return Outcome(ok=ok, generation=spec.generation, code="" if ok else "taken")
+
+    once = work(apply)
+    job, envelope = order(config)
+    for _ in range(3):
+        once.do(envelope, tries=0)
+    assert tried == [1, 1]
+    assert told(control, job) == [(False, 1), (True, 1), (True, 1)]
+    once.do(order(config, 2)[1], tries=0)
+    once.do(envelope, tries=0)
+    assert told(control, job) == [(False, 1), (True, 1), (True, 1), (True, 2)]
+    assert tried == [1, 1, 2]
+
+
+def told(control: Control, job: str) -> list[tuple[bool, int]]:
+    """How a job was answered, each time, in no order."""
+    said = [each["outcome"] for each in control.of("kvmweb.jobs.record", job=job)]
+    return sorted((each["ok"], each["generation"]) for each in said if each)
+
+
 def test_forged_and_foreign_orders_are_dropped(
     work: Callable[[Apply], Work[NetworkSpec]], config: HostConfig, control: Control
 ) -> None:
