@@ -142,6 +142,9 @@ class ForwardFilter(Filters):
         min_value=0,
         help_text="Not used for so many days, nor younger.",
     )
+    expires_before = filters.IsoDateTimeFilter(
+        "expires_at", "lte", help_text="Closed by itself until then, or already."
+    )
     search = filters.CharFilter("reservation__name", "icontains", help_text="Part of its name.")
 
     def filter_port(self, rows: ForwardQuerySet, _name: str, port: Decimal) -> ForwardQuerySet:

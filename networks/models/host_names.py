@@ -10,7 +10,6 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from kvmweb.core.choices import State
 from kvmweb.hosts.models import PORT_RANGE, PublicAddress
 from networks.models.panel import PanelName
 from networks.models.parts import PartQuerySet, Reservation, WayIn, network_for_display
@@ -66,11 +65,6 @@ class HostName(WayIn):
 
     def __str__(self) -> str:
         return f"{self.name} → {self.reservation.name}"
-
-    @property
-    def state(self) -> State:
-        state = super().state
-        return State.PAUSED if self.reservation.parked and state is State.ACTIVE else state
 
     @property
     def number(self) -> int:

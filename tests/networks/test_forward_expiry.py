@@ -92,6 +92,10 @@ def test_the_overview_and_the_list_warn_a_day_ahead(
     assert "198.51.100.11:20022 expires soon" in client.get("/").content.decode()
     shown = client.get(reverse("forwards")).content.decode()
     assert "in 2 h" in shown
+    for hours, count in ((2, 0), (3, 1)):
+        until = {"expires_before": (timezone.now() + hours * HOUR).isoformat()}
+        found = client.get("/api/v1/forwards/", until).json()["results"]
+        assert len(found) == count
     assert reverse("forward-extend", args=[forward.uuid]) in shown
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 
 from kvmweb.core.errors import Conflict, Forbidden, Invalid, NotFound
 from kvmweb.hosts.models import Host, PublicAddress
@@ -72,6 +73,21 @@ def test_vm_network_and_forward_come_in_one_go(
         "network.create",
         "vm.create",
     }
+
+
+def test_a_block_of_ports_comes_with_a_vm(
+    alice: User, client: Client, network: Network, image: Image
+) -> None:
+    """Free ones in a row, to the same ports of the VM."""
+    client.force_login(alice)
+    body = {"name": "game-1", "network": str(network.uuid), "image": str(image.uuid)}
+    refusal = client.post("/api/v1/vms/", {**body, "forwards": [{}]}, "application/json")
+    assert (refusal.status_code, refusal.json()["field"]) == (400, "forwards.0.target_port")
+    block = {"forwards": [{"ports": 10, "protocol": "udp"}]}
+    made = client.post("/api/v1/vms/", body | block, "application/json")
+    assert made.status_code == 202, made.content
+    (forward,) = Forward.objects.all()
+    assert (forward.ports, forward.public_port, forward.target_port) == (10, 20000, 20000)
 
 
 def test_the_spec_says_everything(actor: Actor, wanted: NewVm, image: Image) -> None:

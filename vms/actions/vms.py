@@ -53,11 +53,14 @@ class NewNetwork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewForward:
-    """A forward to be made together with a VM. Without `public_port` a free one is picked."""
+    """A forward to be made together with a VM. Without `public_port` a free one is picked; a block
+    of `ports` leads to the same ports without `target_port`.
+    """
 
-    target_port: int
+    target_port: int | None = None
     protocol: str = Forward.Protocol.TCP
     public_port: int | None = None
+    ports: int = 1
     note: str = ""
 
 
@@ -291,10 +294,11 @@ def _open(
             protocol=wanted.protocol,
             public_port=wanted.public_port,
             target_port=wanted.target_port,
+            ports=wanted.ports,
             note=wanted.note,
         )
     except (Invalid, Conflict) as error:
-        ours = error.field in ("protocol", "public_port", "target_port", "note")
+        ours = error.field in ("protocol", "public_port", "target_port", "ports", "note")
         error.field = f"forwards.{index}.{error.field}" if ours else f"forwards.{index}"
         raise
 

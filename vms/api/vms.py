@@ -27,6 +27,7 @@ from networks.api.refused import lists_refused, refused_listing
 from networks.api.why import TryingGuest, explains_guest, query, shown
 from networks.flows import Of, is_tracked, of_guest
 from networks.models import Forward, Network
+from networks.ports import LARGEST_PORT
 from networks.refused import is_filtered
 from networks.why import why_guest
 from vms import actions
@@ -174,7 +175,12 @@ class ForwardOfVm(Body):
     public_port = PortField(
         default=None, allow_null=True, help_text="A free one is picked when absent."
     )
-    target_port = PortField()
+    target_port = PortField(
+        default=None, allow_null=True, help_text="A block leads to the same ports when absent."
+    )
+    ports = serializers.IntegerField(
+        default=1, min_value=1, max_value=LARGEST_PORT, help_text="A block of so many in a row."
+    )
     note = serializers.CharField(default="", allow_blank=True, max_length=200)
 
 
