@@ -197,8 +197,10 @@ SETS: dict[tuple[Family, str], SetType] = {
 }
 
 
+@lru_cache(maxsize=8192)
 def pack(types: tuple[FieldType, ...], fields: tuple[Field, ...]) -> bytes:
-    """The bytes of a key or value; a single field is not padded."""
+    """The bytes of a key or value; a single field is not padded. What a forward has several of,
+    its place and its number, is packed once."""
     packed = [_pack_field(kind, field) for kind, field in zip(types, fields, strict=True)]
     if len(packed) == 1:
         return packed[0]

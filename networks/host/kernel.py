@@ -148,6 +148,10 @@ class HostKernel:
             proxy=self.proxy.observe(outer.bridge, {route.key for route in routes(outer)}),
         )
 
+    def elements(self, spec: NetworkSpec) -> frozenset[Element]:
+        """What the tables hold of the network and of the host as a whole."""
+        return self.firewall.observe().of("", *owners(spec))
+
     def perform(self, op: Op) -> Refused:  # noqa: C901
         """Do one op; returns the elements the kernel refused, of `ChangeElements` alone."""
         match op:

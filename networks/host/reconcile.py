@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -170,10 +170,13 @@ class NetworkReconciler:
         self.release()
         self._owner.close()
 
-    def _apply(self, spec: NetworkSpec, report: Report) -> Outcome:
+    def _apply(
+        self, spec: NetworkSpec, report: Report, state: NetworkState | None = None
+    ) -> Outcome:
+        """`state` is what was observed right before."""
         self._remember(spec)
         try:
-            refused = self._converge(spec, report)
+            refused = self._converge(spec, report, state)
         except KvmwebError as error:
             log.info("network_failed subject=%s code=%s", spec.subject, error.code)
             return Outcome(
@@ -192,13 +195,13 @@ class NetworkReconciler:
             observed=_observed(spec, refused),
         )
 
-    def _converge(self, spec: NetworkSpec, report: Report) -> Refusals:
+    def _converge(self, spec: NetworkSpec, report: Report, state: NetworkState | None) -> Refusals:
         """Returns what the host refused, by id; the rest is as the spec says."""
         preflight.check_form(spec)
         check_names(spec.host_names)
         kernel = self._kernel()
         kernel.firewall.claim()
-        state = kernel.observe(spec)
+        state = state or kernel.observe(spec)
         refused = self._preflight(spec, state) if spec.present else {}
         whole = False
         for _ in range(_ROUNDS):
@@ -206,7 +209,7 @@ class NetworkReconciler:
             ops = plan(reduced, state)
             if whole or not ops:
                 break
-            found, whole = self._round(spec, ops, report)
+            found, whole = self._round(spec, state, ops, report)
             refused |= found
             state = kernel.observe(spec)
         if ops:
@@ -222,16 +225,19 @@ class NetworkReconciler:
         return plan(preflight.without(spec, refused), state), refused
 
     def _round(
-        self, spec: NetworkSpec, ops: tuple[Op, ...], report: Report
+        self, spec: NetworkSpec, state: NetworkState, ops: tuple[Op, ...], report: Report
     ) -> tuple[Refusals, bool]:
-        """Perform a plan. Returns what was refused, and whether the plan was done as a whole: a
-        new skeleton or a refusal asks for another plan."""
+        """Perform a plan made for `state`. Returns what was refused, and whether nothing can be
+        left to do: a new skeleton or a refusal asks for another plan, at once where the tables hold
+        other elements since."""
         refused: Refusals = {}
         for op in ops:
-            refused |= self._perform(spec, op, report)
             if isinstance(op, LoadSkeleton):
-                return refused, False
-        return refused, not refused
+                self._kernel().firewall.expect(_added(ops))
+            refused |= self._perform(spec, op, report)
+            if isinstance(op, LoadSkeleton) and self._kernel().elements(spec) != state.elements:
+                break
+        return refused, not refused and LoadSkeleton() not in ops
 
     def _preflight(self, spec: NetworkSpec, state: NetworkState) -> Refusals:
         if spec.mode == "bridged":
@@ -269,15 +275,16 @@ class NetworkReconciler:
             preflight.check_subnet6(spec, hostfacts.addresses6(), hostfacts.routes6())
 
     def _perform(self, spec: NetworkSpec, op: Op, report: Report) -> Refusals:
-        key = _key(spec, op)
+        sentence = op.sentence
+        key = _key(spec, op, sentence)
         try:
             refused = self._change(spec, op) if isinstance(op, ChangeElements) else {}
             if not isinstance(op, ChangeElements):
                 self._kernel().perform(op)
         except KvmwebError as error:
-            report(Step(key=key, sentence=op.sentence, state="failed", detail=error.message))
+            report(Step(key=key, sentence=sentence, state="failed", detail=error.message))
             raise
-        report(Step(key=key, sentence=op.sentence))
+        report(Step(key=key, sentence=sentence))
         if self._after_op is not None:
             self._after_op(op)
         return refused
@@ -305,7 +312,8 @@ class NetworkReconciler:
     def _repaired(self, spec: NetworkSpec) -> list[Drift]:
         known = self._refused.get(spec.subject, frozenset())
         try:
-            ops = plan(preflight.without(spec, known), self._kernel().observe(spec))
+            state = self._kernel().observe(spec)
+            ops = plan(preflight.without(spec, known), state)
         except KvmwebError as error:
             told = self._drift(spec, (), error.message)
             return [replace(told, only_told=error.code == attached.GONE)]
@@ -314,7 +322,7 @@ class NetworkReconciler:
         missing = tuple(op.sentence for op in ops)
         if not spec.repairs:
             return [replace(self._drift(spec, missing), only_told=True)]
-        outcome = self._apply(spec, silent)
+        outcome = self._apply(spec, silent, state)
         if not outcome.ok:
             return [self._drift(spec, missing, outcome.message)]
         return [Drift(spec.subject, missing, repaired=True)]
@@ -370,9 +378,15 @@ class NetworkReconciler:
             self._opened = None
 
 
-def _key(spec: NetworkSpec, op: Op) -> str:
+def _added(ops: Iterable[Op]) -> Iterator[Element]:
+    for op in ops:
+        if isinstance(op, ChangeElements):
+            yield from op.add
+
+
+def _key(spec: NetworkSpec, op: Op, sentence: str) -> str:
     """The same for the same work, so that doing it again shows no second line."""
-    digest = hashlib.sha256(op.sentence.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(sentence.encode()).hexdigest()[:12]
     return f"{spec.bridge}:{type(op).__name__}:{digest}"
 
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,7 +66,10 @@ class Firewall:
         self._socket = NftablesSocket()
         self._tables = Tables()
         self._generation = -1
+        self._noted = -1
         self._claimed = False
+        self._expected: list[Element] = []
+        self._prepared: dict[Element, Command] = {}
 
     def close(self) -> None:
         """Give the tables up; they stay."""
@@ -78,7 +82,7 @@ class Firewall:
             if generation == self._generation:
                 return self._tables
             try:
-                tables = self._read()
+                tables = self._read(generation)
             except Interrupted:
                 continue
             if self._socket.generation() == generation:
@@ -100,7 +104,10 @@ class Firewall:
         """Bring both tables to the skeleton. Their elements stay if the sets can."""
         self._release()
         self._make_tables()
-        error = complaint(skeleton())
+        with ThreadPoolExecutor(1) as pool:
+            told = pool.submit(complaint, skeleton())
+            self._prepare()
+            error = told.result()
         if error or self._socket.chains() != CHAINS:
             self._delete_tables()
             self._make_tables()
@@ -131,6 +138,10 @@ class Firewall:
             removals = [element for at, element in enumerate(removals) if at not in gone]
         return {}
 
+    def expect(self, elements: Iterable[Element]) -> None:
+        """What will be added after the next skeleton is made ready while nft works on that."""
+        self._expected = list(elements)
+
     def forget(self, interfaces: frozenset[str]) -> None:
         """Empty what was noted of packets refused there. What is gone meanwhile is no error."""
         noted = refusals.keys(self._socket, interfaces)
@@ -151,9 +162,14 @@ class Firewall:
         self._delete_tables()
         self._record.unlink(missing_ok=True)
 
+    def _prepare(self) -> None:
+        self._prepared = {element: nftables.add(element) for element in self._expected}
+        self._expected = []
+
     def _transact(self, removals: list[Element], additions: list[Element]) -> dict[int, Answer]:
         commands = [nftables.remove(element) for element in removals]
-        commands += [nftables.add(element) for element in additions]
+        ready = self._prepared
+        commands += [ready.pop(each) if each in ready else nftables.add(each) for each in additions]
         refused = self._socket.transact(commands)
         for answer in refused.values():
             if answer.errno == errno.EPERM:
@@ -174,8 +190,8 @@ class Firewall:
             self._tables.put(found)
         self._generation += 1
 
-    def _read(self) -> Tables:
-        tables = Tables(skeleton=self.is_skeleton())
+    def _read(self, generation: int) -> Tables:
+        tables = Tables(skeleton=generation == self._noted or self.is_skeleton())
         for element in self._socket.elements():
             tables.put(element)
         return tables
@@ -192,7 +208,9 @@ class Firewall:
         """Not flushed: guests wait, and a record that a power cut took has the rules loaded again,
         which they have to be then anyway."""
         self._record.parent.mkdir(parents=True, exist_ok=True)
+        generation = self._socket.generation()
         self._record.write_text(json.dumps(self._marks()))
+        self._noted = generation
 
     def _marks(self) -> dict[str, object]:
         digest = hashlib.sha256(skeleton().encode()).hexdigest()
@@ -218,7 +236,8 @@ class Firewall:
         self._socket.close()
         self._socket = NftablesSocket()
         self._claimed = False
-        self._generation = -1
+        self._generation = self._noted = -1
+        self._prepared = {}
 
     def _run(self, command: Command) -> None:
         try:

@@ -127,6 +127,21 @@ def test_removing_one_of_two_networks_leaves_the_other(lab: Lab) -> None:
         assert reconciler.check(second) == ()
 
 
+def test_rules_of_another_version_are_replaced_and_all_elements_come_back(lab: Lab) -> None:
+    """A set that is of another type cannot stay, and its table with all others goes with it."""
+    spec = network()
+    spec = with_forwards(spec, forward(1, 1, spec.reservations[0]))
+    lab.apply(spec)
+    listed = ("nft", "-s", "list", "table", "inet", "kvmweb")
+    before = lab.host.run(*listed)
+    other = ("flush chain inet kvmweb forwards6", "delete map inet kvmweb fwd6")
+    map6 = "add map inet kvmweb fwd6 { type ipv6_addr : ipv6_addr; }"
+    lab.host.run("nft", "-f", "-", stdin="\n".join((*other, map6)))
+    assert lab.host.run(*listed) != before
+    lab.apply(spec)
+    assert lab.host.run(*listed) == before
+
+
 def test_removing_all_leaves_nothing(lab: Lab) -> None:
     before = lab.host.run("nft", "list", "ruleset"), lab.host.run("ip", "-br", "link")
     keys = ("ipv4/conf/up0/forwarding", "bridge/bridge-nf-call-iptables")
