@@ -79,6 +79,11 @@ class Panel:
         assert line is not None
         return line
 
+    def held(self) -> int:
+        """How many files the desk has open."""
+        assert self._desk is not None
+        return len(list(Path(f"/proc/{self._desk.pid}/fd").iterdir()))
+
     async def kill_desk(self) -> None:
         assert self._desk is not None
         self._desk.send_signal(signal.SIGKILL)
@@ -195,12 +200,23 @@ async def test_a_desk_that_dies_takes_nothing_with_it(
 ) -> None:
     with made(host, empty_image, stop_seconds=1) as guest:
         async with panel_of(host, tmp_path) as panel:
+            held = 0
             for _ in range(5):
                 await asyncio.to_thread(guest.must)
                 lines = [await panel.open(guest, kind) for kind in ("serial", "graphical")]
                 await asyncio.to_thread(guest.must, present=False)
                 assert [await ended(line) for line in lines] == [GUEST_ENDED] * 2
+                held = held or panel.held()
+
+            async def holds_no_more() -> bool:
+                return panel.held() <= held
+
+            await until(holds_no_more)
             await asyncio.to_thread(guest.must)
+            for _ in range(5):  # the panel's process dies, again and again
+                for line in [await panel.open(guest, kind) for kind in ("serial", "graphical")]:
+                    line.transport.abort()
+            await until(holds_no_more)
             lines = [await panel.open(guest, kind) for kind in ("serial", "graphical")]
             await panel.kill_desk()
             for line in lines:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -88,8 +89,15 @@ class Line:
         self.has_ended = False
 
     async def listen(self) -> None:
-        """Take what the guest says from now on."""
-        await in_time(self._stream.eventAddCallback, _EVENTS, self._on_event, None, seconds=SECONDS)
+        """Take what the guest says from now on. What is registered is never freed (see
+        `_let_go`), so it holds nothing."""
+        take = weakref.WeakMethod(self._on_event)
+
+        def on_event(_stream: Any, events: int, _opaque: Any) -> None:
+            if (found := take()) is not None:
+                found(events)
+
+        await in_time(self._stream.eventAddCallback, _EVENTS, on_event, None, seconds=SECONDS)
 
     def sit(self, leave: Callable[[Seat], Any]) -> Seat:
         """Somebody more who looks; told first what was said last."""
@@ -126,11 +134,14 @@ class Line:
             seat.wake()
 
     async def close(self) -> None:
+        """A connection ends with the last that refers to it, its stream included."""
         self.end()
+        held = [self._stream, self._connection]
+        self._stream = self._connection = None
         with suppress(libvirt.libvirtError, TimeoutError):
-            await in_time(_let_go, self._stream, self._connection, seconds=SECONDS)
+            await in_time(_let_go, held, seconds=SECONDS)
 
-    def _on_event(self, _stream: Any, events: int, _opaque: Any) -> None:
+    def _on_event(self, events: int) -> None:
         """Called in the loop."""
         try:
             self._take(events)
@@ -231,11 +242,17 @@ def _opened(uri: str, subject: str) -> tuple[Any, Any]:
     return connection, stream
 
 
-def _let_go(stream: Any, connection: Any) -> None:
+def _let_go(held: list[Any]) -> None:
+    """Empties the list."""
+    stream, connection = held
+    held.clear()
     with suppress(libvirt.libvirtError):
         stream.eventRemoveCallback()
     with suppress(libvirt.libvirtError):
         stream.abort()
+    # libvirt forgets what was registered with a callback without freeing it, the stream included,
+    # which would keep the connection (seen with 9.0: virNetClientStreamEventRemoveCallback).
+    stream.__del__()
     connection.close()
 
 
