@@ -19,7 +19,7 @@ from vms.actions import (
     repair_vm,
     restore_vm,
 )
-from vms.models import Console, Disk, Image, Nic, Picture, Snapshot, SshKey, Vm
+from vms.models import Console, Disk, Flavour, Image, Nic, Picture, Snapshot, SshKey, Vm
 
 
 def _offer(actor: Actor, image: Image) -> object:
@@ -154,3 +154,19 @@ class SnapshotAdmin(OperatorAdmin):
     @admin.display(description="State")
     def state_label(self, snapshot: Any) -> str:
         return str(snapshot.state.label)
+
+
+@admin.register(Flavour)
+class FlavourAdmin(OperatorAdmin):
+    """VMs carry its numbers, so changing or deleting it changes none of them."""
+
+    may_add = may_change = may_delete = True
+    editable = ("name", "vcpus", "memory_mib", "disk_gib", "projects")
+    filter_horizontal = ()
+    list_display = ("name", "vcpus", "memory_mib", "disk_gib", "created_at")
+    list_filter = ("created_at",)
+    search_fields = ("name", "uuid")
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        fields = super().get_fields(request, obj)
+        return fields if obj is None else [*fields, "projects"]

@@ -5,6 +5,7 @@ from django.urls import path
 from vms.views import (
     consoles,
     files,
+    flavours,
     flows,
     hardware,
     images,
@@ -18,6 +19,9 @@ from vms.views import (
 )
 
 urlpatterns = [
+    path("flavours/", flavours.flavours, name="flavours"),
+    path("flavours/<uuid:uuid>/", flavours.flavour, name="flavour"),
+    path("flavours/<uuid:uuid>/delete/", flavours.delete, name="flavour-delete"),
     path("account/keys/", keys.keys, name="ssh-keys"),
     path("account/keys/<uuid:uuid>/remove/", keys.remove, name="ssh-key-remove"),
     path("vms/", vms.vms, name="vms"),

@@ -27,7 +27,7 @@ from networks.api import (
     RuleSets,
     TrafficOfMonths,
 )
-from vms.api import Catalogue, Images, Snapshots, SshKeys, Vms
+from vms.api import Catalogue, Flavours, Images, Snapshots, SshKeys, Vms
 
 router = SimpleRouter(use_regex_path=False)
 router.register("hosts", Hosts, "host")
@@ -47,6 +47,7 @@ router.register("traffic", TrafficOfMonths, "traffic")
 router.register("remedies", Remedies, "remedy")
 router.register("image-catalogue", Catalogue, "image-catalogue")
 router.register("images", Images, "image")
+router.register("flavours", Flavours, "flavour")
 router.register("ssh-keys", SshKeys, "ssh-key")
 router.register("vms", Vms, "vm")
 router.register("snapshots", Snapshots, "snapshot")

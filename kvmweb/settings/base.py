@@ -186,6 +186,7 @@ KVMWEB_HOST_SILENCE = env.integer("HOST_SILENCE", 45)
 # Raised when the database was restored from a backup, so that hosts accept what looks older.
 KVMWEB_EPOCH = env.integer("EPOCH", 1)
 # How long a deleted VM can be taken back, in days; 0 deletes at once.
+KVMWEB_FLAVOURS_ONLY = env.flag("FLAVOURS_ONLY")
 KVMWEB_BIN_DAYS = env.integer("BIN_DAYS", 7)
 # The port of the panel itself; no forward may take it.
 KVMWEB_PANEL_PORT = env.integer("PANEL_PORT", 8000)

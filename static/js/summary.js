@@ -49,10 +49,11 @@ function update() {
   set("name", value("name") || "Your VM");
   const image = form.querySelector("[name=image]:checked");
   set("image", image?.dataset.words || "no image yet");
-  set("size", `${value("vcpus")} vCPU, ${memory(Number(value("memory_mib")))} memory, ${value("disk_gib") || image?.dataset.disk || 1} GiB disk`);
+  const flavour = form.elements.flavour?.selectedOptions[0];
+  set("size", flavour?.value ? flavour.textContent : `${value("vcpus")} vCPU, ${memory(Number(value("memory_mib")))} memory, ${value("disk_gib") || image?.dataset.disk || 1} GiB disk`);
   set("network", network());
   fillDoors();
-  form.elements.disk_gib.placeholder = image?.dataset.disk || 1;
+  if (form.elements.disk_gib) form.elements.disk_gib.placeholder = image?.dataset.disk || 1;
   const fresh = document.querySelector("[data-new-network]");
   if (fresh) fresh.hidden = value("network") !== "new";
 }

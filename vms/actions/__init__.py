@@ -8,6 +8,12 @@ from vms.actions.consoles import (
     token_holder,
 )
 from vms.actions.disks import add_disk, grow_disk, remove_disk
+from vms.actions.flavours import (
+    change_flavour,
+    create_flavour,
+    delete_flavour,
+    is_limited,
+)
 from vms.actions.images import (
     FACTS,
     NewImage,
@@ -55,11 +61,14 @@ __all__ = [
     "add_key",
     "add_nic",
     "bin_vm",
+    "change_flavour",
     "change_image",
     "change_vm",
     "check_vm",
     "consoles_of",
+    "create_flavour",
     "create_vm",
+    "delete_flavour",
     "delete_image",
     "delete_now",
     "delete_snapshot",
@@ -71,6 +80,7 @@ __all__ = [
     "grow_disk",
     "import_image",
     "import_listed",
+    "is_limited",
     "offer_console",
     "receive",
     "remove_disk",

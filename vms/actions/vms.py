@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from django.db import transaction
@@ -29,10 +29,11 @@ from networks.actions import (
     reserve,
 )
 from networks.models import Forward, HostName, Network, Reservation
+from vms.actions.flavours import chosen_flavour
 from vms.actions.keys import chosen_keys
 from vms.actions.power import locked_vm, settle
 from vms.guest import parse_login, parse_user_data, password_hash
-from vms.models import Disk, Image, Nic, Vm
+from vms.models import Disk, Flavour, Image, Nic, Vm
 
 LARGEST_DISK_GIB = 16_384
 # In one request, whose transaction keeps everybody else's changes waiting.
@@ -68,13 +69,15 @@ class NewForward:
 class NewVm:
     """All that is asked for with a new VM. `network` is a network's UUID or one to be made.
 
-    `keys` are those that the actor keeps, `ssh_keys` others; `login_user` is another name for the
-    image's own user. Of the password nothing but its hash is kept.
+    A `flavour` goes before the numbers beside it. `keys` are those that the actor keeps, `ssh_keys`
+    others; `login_user` is another name for the image's own user. Of the password nothing but its
+    hash is kept.
     """
 
     name: str
     network: UUID | str | NewNetwork
     image: UUID | str
+    flavour: UUID | str | None = None
     vcpus: int = 1
     memory_mib: int = 512
     disk_gib: int | None = None
@@ -95,10 +98,12 @@ def create_vm(actor: Actor, wanted: NewVm) -> Vm:
         owner = lock(Project.objects.all()).get(pk=_owner(actor, wanted).pk)
         image = _image(actor, wanted.image, owner)
         host = lock(Host.objects.all()).get(pk=_host_for(actor, wanted).pk)
+        flavour = chosen_flavour(actor, wanted.flavour, owner, needed=True)
+        wanted = _sized(wanted, flavour, image)
         label = _refuse_unfit(wanted, owner, host, image)
         public = lock_public_address(host, wanted.public_address) if wanted.forwards else None
         network = _network(actor, wanted, owner, host)
-        vm = _insert(actor, wanted, label, network, image)
+        vm = _insert(actor, wanted, label, network, image, flavour)
         reservation = reserve(network, name=label)
         Nic.objects.create(vm=vm, reservation=reservation)
         for index, forward in enumerate(wanted.forwards):
@@ -265,12 +270,32 @@ def _refuse_disk(disk_gib: int, image: Image) -> None:
         )
 
 
-def _insert(actor: Actor, wanted: NewVm, label: str, network: Network, image: Image) -> Vm:
+def _sized(wanted: NewVm, flavour: Flavour | None, image: Image) -> NewVm:
+    """With the numbers of the flavour, if there is one."""
+    if flavour is None:
+        return wanted
+    return replace(
+        wanted,
+        vcpus=flavour.vcpus,
+        memory_mib=flavour.memory_mib,
+        disk_gib=max(flavour.disk_gib, image.min_disk_gib),
+    )
+
+
+def _insert(
+    actor: Actor,
+    wanted: NewVm,
+    label: str,
+    network: Network,
+    image: Image,
+    flavour: Flavour | None,
+) -> Vm:
     vm = Vm.objects.create(
         project=network.project,
         host=network.host,
         name=label,
         image=image,
+        flavour=flavour,
         vcpus=wanted.vcpus,
         memory_mib=wanted.memory_mib,
         ssh_keys=chosen_keys(actor, wanted.keys, wanted.ssh_keys),
@@ -309,10 +334,13 @@ def change_vm(
     *,
     vcpus: int | None = None,
     memory_mib: int | None = None,
+    flavour: UUID | str | None = None,
     autostart: bool | None = None,
     name: str | None = None,
 ) -> Vm:
     """Another name or size, or whether it comes back after its host was off.
+
+    A flavour goes before the numbers, and enlarges the first disk where it has a larger one.
 
     The names in its networks change at once; a running guest keeps its size and its own host name
     until it is next started.
@@ -322,16 +350,39 @@ def change_vm(
         vm = locked_vm(actor, uuid)
         settle(vm)
         before = {name: getattr(vm, name) for name in ("name", "vcpus", "memory_mib", "autostart")}
-        vm.vcpus = vm.vcpus if vcpus is None else vcpus
-        vm.memory_mib = vm.memory_mib if memory_mib is None else memory_mib
+        _resize(actor, vm, vcpus, memory_mib, flavour)
         vm.autostart = vm.autostart if autostart is None else autostart
         _refuse_size(vm.host, vm.vcpus, vm.memory_mib, vm.image)
         if renamed:
             vm.name = _free_name(vm.project, renamed, vm)
-        vm.save(update_fields=list(before))
+        vm.save(update_fields=[*before, "flavour"])
         job = request(actor, vm, f"Change VM {vm}")
         audit(actor, "vm.change", vm, project=vm.project, job=job.uuid, before=before)
     return vm
+
+
+def _resize(
+    actor: Actor,
+    vm: Vm,
+    vcpus: int | None,
+    memory_mib: int | None,
+    flavour: UUID | str | None,
+) -> None:
+    wanted = (
+        vm.vcpus if vcpus is None else vcpus,
+        vm.memory_mib if memory_mib is None else memory_mib,
+    )
+    free = wanted != (vm.vcpus, vm.memory_mib)
+    found = chosen_flavour(actor, flavour, vm.project, needed=free)
+    if found is None:
+        vm.flavour = None if free else vm.flavour
+        vm.vcpus, vm.memory_mib = wanted
+        return
+    vm.flavour, vm.vcpus, vm.memory_mib = found, found.vcpus, found.memory_mib
+    first = vm.disks.first()
+    if first is not None and first.size_gib < found.disk_gib:
+        first.size_gib = found.disk_gib
+        first.save(update_fields=["size_gib"])
 
 
 def _rename_reservations(actor: Actor, uuid: UUID | str, name: str | None) -> str:

@@ -81,6 +81,9 @@ class VmShown(Shown):
     project = serializers.UUIDField(source="project.uuid")
     host = serializers.UUIDField(source="host.uuid")
     image = serializers.UUIDField(source="image.uuid")
+    flavour = serializers.UUIDField(
+        source="flavour.uuid", allow_null=True, default=None, help_text="Where its size is from."
+    )
     vcpus = serializers.IntegerField()
     memory_mib = serializers.IntegerField()
     disks = DiskShown(many=True)
@@ -188,6 +191,9 @@ class NewVm(Body):
     name = serializers.CharField(help_text="A host name label: a-z, 0-9 and -.")
     network = NetworkField()
     image = serializers.CharField(help_text="An image's UUID or its name.")
+    flavour = serializers.UUIDField(
+        default=None, allow_null=True, help_text="A size; goes before the numbers."
+    )
     vcpus = serializers.IntegerField(default=1, min_value=1, max_value=LARGEST)
     memory_mib = serializers.IntegerField(default=512, min_value=1, max_value=LARGEST)
     disk_gib = serializers.IntegerField(
@@ -238,6 +244,9 @@ class NewVm(Body):
 class VmChange(Body):
     name = serializers.CharField(
         required=False, help_text="Its networks know it at once, the guest at its next start."
+    )
+    flavour = serializers.UUIDField(
+        required=False, help_text="A size; goes before the numbers, and enlarges the first disk."
     )
     vcpus = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST)
     memory_mib = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST)

@@ -1,5 +1,6 @@
 """Forms of VMs and images."""
 
+from vms.forms.flavours import FlavourForm
 from vms.forms.keys import KeyForm
 from vms.forms.snapshots import BackForm, SnapshotForm
 from vms.forms.vms import NEW, DeleteForm, DiskForm, GoneForm, NewVmForm, NicForm, SizeForm
@@ -9,6 +10,7 @@ __all__ = [
     "BackForm",
     "DeleteForm",
     "DiskForm",
+    "FlavourForm",
     "GoneForm",
     "KeyForm",
     "NewVmForm",

@@ -14,8 +14,9 @@ from kvmweb.ui.forms import DRY_RUN, ActionForm, NameField, PortField
 from networks.forms.choices import AddressField, project_choices
 from networks.models import Forward, Network
 from vms.actions import NewForward, NewNetwork, NewVm
+from vms.forms.flavours import SizedForm
 from vms.forms.keys import AccessForm
-from vms.models import Image, SshKey
+from vms.models import Flavour, Image, SshKey
 
 NEW = "new"
 
@@ -50,7 +51,7 @@ class ForwardRow(forms.Form):
 ForwardRows = forms.formset_factory(ForwardRow, extra=0, max_num=20, validate_max=True)
 
 
-class NewVmForm(AccessForm):
+class NewVmForm(AccessForm, SizedForm):
     """All of a new VM on one page, with its network and doors."""
 
     name = NameField()
@@ -81,6 +82,8 @@ class NewVmForm(AccessForm):
         images: list[Image],
         addresses: list[PublicAddress],
         keys: list[SshKey],
+        flavours: list[Flavour],
+        limited: bool,
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
@@ -91,6 +94,7 @@ class NewVmForm(AccessForm):
         self._images = {str(image.uuid): image for image in images}
         self._choose("image", [(uuid, image.name) for uuid, image in self._images.items()])
         self.offer_keys(keys)
+        self.offer_flavours(flavours, limited=limited)
         known = [(str(network.uuid), _words(network, len(projects))) for network in networks]
         self._choose("network", [*known, (NEW, "A new network")])
         self._choose("project", project_choices(projects))
@@ -134,9 +138,7 @@ class NewVmForm(AccessForm):
             name=data["name"],
             network=network if fresh else data["network"],
             image=data["image"],
-            vcpus=data["vcpus"],
-            memory_mib=data["memory_mib"],
-            disk_gib=data["disk_gib"],
+            **self.size("vcpus", "memory_mib", "disk_gib"),
             **self.access(self._images[data["image"]]),
             forwards=[row.wanted() for row in self._asked_for()],
             public_address=data.get("public_address"),
@@ -180,7 +182,7 @@ DOORS = [
 ]
 
 
-class SizeForm(ActionForm):
+class SizeForm(SizedForm):
     name = NameField(
         help_text="Its networks know it by it at once, the guest itself when it next starts."
     )
@@ -189,6 +191,20 @@ class SizeForm(ActionForm):
     autostart = forms.BooleanField(
         label="Start it when its host was off", required=False, help_text="If it ran before."
     )
+    field_order = ("name", "flavour")
+
+    def __init__(self, *args: Any, flavours: list[Flavour], limited: bool, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.offer_flavours(flavours, limited=limited)
+        if limited:
+            self.fields["flavour"].required = False
+            kept = [("", "Its size as it is"), *self.fields["flavour"].choices]  # type: ignore[attr-defined]
+            self.fields["flavour"].choices = kept  # type: ignore[attr-defined]
+
+    def change(self) -> dict[str, Any]:
+        """The cleaned form as the action takes it."""
+        kept = {name: self.cleaned_data[name] for name in ("name", "autostart")}
+        return kept | self.size("vcpus", "memory_mib")
 
 
 class DeleteForm(ActionForm):

@@ -1,6 +1,7 @@
 """Images, VMs, their disks, NICs, snapshots and consoles."""
 
 from vms.models.consoles import Console
+from vms.models.flavours import Flavour
 from vms.models.images import GIB, MIB, Image, library
 from vms.models.keys import SshKey
 from vms.models.pictures import Picture
@@ -20,3 +21,7 @@ __all__ = [
     "Vm",
     "library",
 ]
+__all__ = ["GIB", "MIB", "Disk", "Image", "Nic", "SshKey", "Vm", "library"]
+__all__ = ["GIB", "MIB", "Console", "Disk", "Image", "Nic", "Vm", "library"]
+__all__ = ["GIB", "MIB", "Disk", "Image", "Nic", "Snapshot", "SshKey", "Vm", "library"]
+__all__ = ["GIB", "MIB", "Disk", "Flavour", "Image", "Nic", "SshKey", "Vm", "library"]

@@ -16,6 +16,7 @@ from kvmweb.jobs.models import Status, heavy
 from kvmweb.jobs.subjects import Subject
 from kvmweb.projects.models import Project, seen_by, written_by
 from networks.models import Forward, HostName, Network, Reservation
+from vms.models.flavours import Flavour
 from vms.models.images import Image
 
 
@@ -47,6 +48,7 @@ class VmQuerySet(models.QuerySet["Vm"]):
                 "host",
                 "project",
                 "image",
+                "flavour",
                 "disks",
                 models.Prefetch("nics", Nic.objects.present().select_related("reservation")),
                 models.Prefetch("nics__reservation__network", networks),
@@ -79,6 +81,9 @@ class Vm(Subject):
     host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="vms")
     name = models.CharField(max_length=63)
     image = models.ForeignKey(Image, on_delete=models.PROTECT, related_name="vms")
+    flavour = models.ForeignKey(
+        Flavour, null=True, blank=True, on_delete=models.SET_NULL, related_name="vms"
+    )
     vcpus = models.PositiveSmallIntegerField(
         "vCPUs", default=1, validators=[MinValueValidator(1), MaxValueValidator(64)]
     )

@@ -20,9 +20,9 @@ from networks.actions import proposed_subnet
 from networks.models import Network
 from networks.ports import addresses_of, proposed
 from networks.views.forwards import default_address, warn
-from vms.actions import create_vm
+from vms.actions import create_vm, is_limited
 from vms.forms import NEW, NewVmForm
-from vms.models import Image, SshKey, Vm
+from vms.models import Flavour, Image, SshKey, Vm
 
 MOST_DOORS = 8
 
@@ -40,6 +40,8 @@ def new(request: HttpRequest) -> HttpResponse:
         images=images,
         addresses=addresses_of(_host_ids(networks, host)),
         keys=list(SshKey.objects.visible_to(user_of(request))),
+        flavours=list(Flavour.objects.visible_to(user_of(request))),
+        limited=is_limited(actor_of(request)),
         initial=_initial(request, projects[0], networks, images, host),
     )
     if request.method == "POST" and (made := _create(request, form)):

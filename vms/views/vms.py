@@ -28,7 +28,7 @@ from networks.views.forwards import default_address
 from vms import actions
 from vms.doors import doors_of
 from vms.forms import DeleteForm, SizeForm
-from vms.models import Vm
+from vms.models import Flavour, Vm
 from vms.states import state_choices
 
 GET_OR_POST = require_http_methods(["GET", "POST"])
@@ -111,12 +111,27 @@ def settings(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = context_of(request, uuid, "settings")
     found: Vm = context["vm"]
     initial = {name: getattr(found, name) for name in ("name", "vcpus", "memory_mib", "autostart")}
-    form = SizeForm(request.POST or None, initial=initial)
-    if request.method == "POST" and form.done(
-        lambda data: actions.change_vm(actor_of(request), uuid, **data)
+    initial["flavour"] = str(found.flavour.uuid) if found.flavour else ""
+    form = SizeForm(
+        request.POST or None,
+        initial=initial,
+        flavours=list(Flavour.objects.visible_to(user_of(request)).usable_in(found.project)),
+        limited=actions.is_limited(actor_of(request)),
+    )
+    if request.method == "POST" and (
+        changed := form.submit(
+            lambda _: actions.change_vm(actor_of(request), uuid, **form.change())
+        )
     ):
-        return done(request, "The VM is being changed.", "vm", uuid)
+        return done(request, _when(found, changed), "vm", uuid)
     return form_page(request, "vms/settings.html", form, **context)
+
+
+def _when(before: Vm, after: Vm) -> str:
+    """When what was changed takes effect, where that is known."""
+    if after.memory_mib > before.memory_mib and before.power_state in {"running", "paused"}:
+        return "The VM is being changed. More memory takes effect at its next start."
+    return "The VM is being changed."
 
 
 def context_of(request: HttpRequest, uuid: UUID, tab: str) -> dict[str, Any]:

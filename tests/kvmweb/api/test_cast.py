@@ -42,8 +42,8 @@ from tests.cast import kept_snapshot
 from tests.kvmweb.api.conftest import Program
 from tests.panel import MADE, NAME, panel_name
 from tests.vms.test_first_boot import public_key
-from vms.actions import add_key
-from vms.models import Image, Snapshot, SshKey, Vm
+from vms.actions import add_key, create_flavour
+from vms.models import Flavour, Image, Snapshot, SshKey, Vm
 
 pytestmark = pytest.mark.db
 
@@ -82,6 +82,7 @@ class World:
     host_name: HostName
     key: SshKey
     snapshot: Snapshot
+    flavour: Flavour
 
     def uuid(self, kind: str) -> str:
         if kind == "panel-name":
@@ -107,6 +108,7 @@ class World:
             "rule-set": self.rule_set,
             "address-set": self.address_set,
             "ssh-key": self.key,
+            "flavour": self.flavour,
             "vm": self.vm,
             "snapshot": self.snapshot,
             "job": self.network.job,
@@ -272,6 +274,14 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "post image-offer": ((200, 403, 404, 200, 401), nothing),
     "delete image-detail": (CHANGE, nothing),
     "get image-catalogue-list": (EVERYBODY, nothing),
+    "get flavour-list": (EVERYBODY, nothing),
+    "post flavour-list": (
+        (404, 404, 404, 201, 401),
+        lambda _: {"name": "large", "vcpus": 2, "memory_mib": 512, "disk_gib": 5},
+    ),
+    "get flavour-detail": (EVERYBODY, nothing),
+    "patch flavour-detail": ((403, 403, 403, 200, 401), lambda _: {"vcpus": 2}),
+    "delete flavour-detail": ((403, 403, 403, 204, 401), nothing),
     "get ssh-key-list": (EVERYBODY, nothing),
     "post ssh-key-list": (
         (201, 201, 201, 201, 401),
@@ -402,6 +412,7 @@ def world(
         host_name=host_name,
         rule_set=rule_set,
         address_set=office,
+        flavour=create_flavour(Actor(olga), name="small", vcpus=1, memory_mib=512, disk_gib=4),
         key=add_key(Actor(alice), public_key=public_key()),
         snapshot=kept_snapshot(Actor(alice), vm),
     )

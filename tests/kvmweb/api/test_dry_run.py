@@ -16,6 +16,9 @@ PANEL_ONLY = "changes rows of the panel alone, no host"
 LIBRARY_ONLY = "is work of the panel's image library, no host has a part in it"
 NOT_ASKED = {
     ("post", "/projects/"): PANEL_ONLY,
+    ("post", "/flavours/"): PANEL_ONLY,
+    ("patch", "/flavours/{uuid}/"): PANEL_ONLY,
+    ("delete", "/flavours/{uuid}/"): PANEL_ONLY,
     ("post", "/ssh-keys/"): PANEL_ONLY,
     ("delete", "/ssh-keys/{uuid}/"): PANEL_ONLY,
     ("post", "/images/"): LIBRARY_ONLY,
@@ -41,6 +44,8 @@ NOT_ASKED = {
 NOT_SHOWN = {
     "firewall/rule_set_new.html": PANEL_ONLY,
     "firewall/address_set_new.html": PANEL_ONLY,
+    "flavours/flavour.html": PANEL_ONLY,
+    "flavours/flavours.html": PANEL_ONLY,
     "keys/keys.html": PANEL_ONLY,
     "vms/image_new.html": LIBRARY_ONLY,
     "vms/image_upload.html": LIBRARY_ONLY,

@@ -53,7 +53,7 @@ from tests.cast import finish_job, kept_snapshot
 from tests.refusals import rows
 from tests.vms.test_first_boot import public_key
 from vms.actions import add_key
-from vms.models import Console, Disk, Image, Nic, Picture, Snapshot, SshKey, Vm
+from vms.models import Console, Disk, Flavour, Image, Nic, Picture, Snapshot, SshKey, Vm
 
 pytestmark = [pytest.mark.db, pytest.mark.django_db]
 
@@ -84,6 +84,7 @@ OURS: list[type[Model]] = [
     Peering,
     Image,
     Snapshot,
+    Flavour,
     SshKey,
     Vm,
     Console,
@@ -99,9 +100,9 @@ OURS: list[type[Model]] = [
     KeptAnswer,
     User,
 ]
-ADDED_HERE = {Host, PublicAddress, Image, Project, Membership, User}
+ADDED_HERE = {Host, PublicAddress, Image, Flavour, Project, Membership, User}
 CHANGED_HERE = ADDED_HERE
-DELETED_HERE = {Membership, ApiToken, SshKey}
+DELETED_HERE = {Membership, ApiToken, SshKey, Flavour}
 
 
 def address(model: type[Model], page: str, *args: Any) -> str:
@@ -115,6 +116,7 @@ def world(vm: Vm, bob: User, mallory: User, alice: User) -> None:
     create_token(Actor(alice), name="backup")
     add_key(Actor(alice), public_key=public_key())
     kept_snapshot(Actor(alice), vm)
+    Flavour.objects.create(name="small", vcpus=1, memory_mib=512, disk_gib=4)
     forward = Forward.objects.get()
     ForwardUsage.objects.create(forward=forward, connections=1)
     NetworkUsage.objects.create(network=forward.network)

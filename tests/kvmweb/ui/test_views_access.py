@@ -29,7 +29,7 @@ from networks.models import (
 from tests.cast import kept_snapshot
 from tests.panel import panel_name
 from tests.vms.test_first_boot import public_key
-from vms.actions import add_key
+from vms.actions import add_key, create_flavour
 from vms.models import Image, Vm
 
 pytestmark = pytest.mark.db
@@ -64,6 +64,7 @@ SETTINGS = {
     "mtu": "1400",
 }
 IMAGE = {"firmware": "bios", "min_memory_mib": "64", "least_disk_gib": "1"}
+FLAVOUR = {"name": "large", "vcpus": "2", "memory_mib": "512", "disk_gib": "5"}
 DOORS = [
     Door("overview", ALL),
     Door("search", ALL),
@@ -74,6 +75,11 @@ DOORS = [
     Door("ssh-key-remove", (302, 404, 404, 404), "ssh_key", "post"),
     Door("theme", (302, 302, 302, 302), method="post"),
     Door("project", (302, 302, 302, 302), method="post"),
+    Door("flavours", ALL),
+    Door("flavours", (404, 404, 404, 302), method="post", data=FLAVOUR),
+    Door("flavour", (404, 404, 404, 200), "flavour"),
+    Door("flavour", (404, 404, 404, 302), "flavour", "post", FLAVOUR),
+    Door("flavour-delete", (404, 404, 404, 302), "flavour", "post"),
     Door("vms", ALL),
     Door("vms-bin", ALL),
     Door("vm-hardware", READ, "vm"),
@@ -265,6 +271,7 @@ def uuids(
         "panel": panel_name(olga),
         "job": vm.job,
         "token": token,
+        "flavour": create_flavour(Actor(olga), name="small", vcpus=1, memory_mib=512, disk_gib=4),
         "ssh_key": add_key(Actor(alice), public_key=public_key()),
         "peering": ask_peering(Actor(alice), network=network.uuid, peer=lab.uuid),
         "attachment": Attachment.objects.create(host=host, interface="br0", kind="bridge"),

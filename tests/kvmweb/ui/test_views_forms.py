@@ -206,7 +206,7 @@ def test_a_refusal_asked_for_by_script_is_a_note_on_the_page(browser: Client, vm
 
 def test_a_new_size_waits_for_the_next_start(browser: Client, vm: Vm) -> None:
     address = reverse("vm-settings", args=[vm.uuid])
-    assert "until it is next started" in browser.get(address).content.decode()
+    assert "takes effect at its next start" in browser.get(address).content.decode()
     answer = browser.post(address, {"name": "web-1", "vcpus": "2", "memory_mib": "99999999"})
     assert answer.status_code == 400
     assert "16384 MiB" in str(answer.context["form"].errors["memory_mib"])
