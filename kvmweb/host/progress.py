@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 StepState = Literal["running", "done", "failed"]
 
+OVERTAKEN = "overtaken"
+"""The code of an outcome that made way for the next one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from kvmweb.core.locks import lock
-from kvmweb.host.progress import Outcome, Step
+from kvmweb.host.progress import OVERTAKEN, Outcome, Step
 from kvmweb.jobs import notify
 from kvmweb.jobs.dispatch import finish
 from kvmweb.jobs.events import INHERITED, append
@@ -80,12 +80,14 @@ def _end(job: Job, outcome: Outcome) -> None:
     if outcome.ok:
         finish(job, Status.SUCCEEDED)
         return
-    crashed = outcome.code == "crashed"
     finish(
         job,
-        Status.CRASHED if crashed else Status.FAILED,
+        _ENDS.get(outcome.code, Status.FAILED),
         code=outcome.code,
         message=outcome.message,
         remedy=outcome.remedy,
         traceback=outcome.traceback,
     )
+
+
+_ENDS = {"crashed": Status.CRASHED, OVERTAKEN: Status.CANCELLED}

@@ -18,7 +18,7 @@ from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
 from networks.actions import park
 from networks.models import Network
-from vms.actions.power import locked_vm
+from vms.actions.power import hurry, locked_vm
 from vms.actions.vms import delete_vm, purge, what_goes
 from vms.models import Vm
 
@@ -39,6 +39,7 @@ def bin_vm(actor: Actor, uuid: UUID | str) -> Vm:
         vm.save(update_fields=["goes_at", "power", "force"])
         _park(actor, vm, networks, f"Close what leads to {vm}", parked=True)
         job = request(actor, vm, f"Put VM {vm} into the bin")
+        hurry(vm)
         audit(actor, "vm.bin", vm, project=vm.project, job=job.uuid, **what_goes(vm))
     return vm
 

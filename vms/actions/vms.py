@@ -31,7 +31,7 @@ from networks.actions import (
 from networks.models import Forward, HostName, Network, Reservation
 from vms.actions.flavours import chosen_flavour
 from vms.actions.keys import chosen_keys
-from vms.actions.power import locked_vm, settle
+from vms.actions.power import hurry, locked_vm, settle
 from vms.guest import parse_login, parse_user_data, password_hash
 from vms.models import Disk, Flavour, Image, Nic, Vm
 
@@ -435,6 +435,7 @@ def purge(actor: Actor | None, vm: Vm, networks: dict[int, Network]) -> Vm:
     for network in networks.values():
         request(actor, network, f"Release the address of {vm}")
     job = request(actor, vm, f"Delete VM {vm}")
+    hurry(vm)
     audit(actor, "vm.delete", vm, project=vm.project, job=job.uuid, **goes)
     return vm
 

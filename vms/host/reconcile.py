@@ -17,9 +17,10 @@ from typing import assert_never
 from kvmweb.core.errors import HostBusy, HostError, KvmwebError, NotConverged
 from kvmweb.host.config import HostPaths
 from kvmweb.host.files import locked
-from kvmweb.host.progress import Outcome, Report, Step
+from kvmweb.host.progress import OVERTAKEN, Outcome, Report, Step
 from kvmweb.host.store import SpecStore
 from vms.host import check as specs
+from vms.host import hurry
 from vms.host.domain_xml import boots
 from vms.host.drivers import cache, copies, images, seed, snapshots, space, volumes
 from vms.host.drivers.domains import MEMORY_SECONDS, Domains
@@ -82,6 +83,12 @@ class DidNotStop(HostError):
     """The guest was asked to shut down and did not."""
 
     code = "did_not_stop"
+
+
+class Overtaken(HostError):
+    """Something else was asked for while a guest took its time to shut down."""
+
+    code = OVERTAKEN
 
 
 class VmReconciler:
@@ -174,6 +181,7 @@ class VmReconciler:
         return Layout(folder=self._paths.disks / subject, images=self._paths.images)
 
     def _applied(self, spec: VmSpec, report: Report) -> Outcome:
+        hurry.forget(self._paths, spec.subject, spec.generation)
         state = self.observe(spec)
         for op in plan(spec, state):
             self._do(op, spec, state.layout, report)
@@ -412,6 +420,8 @@ class VmReconciler:
                 self._domains.press_power_button(spec.subject)
             if self._domains.state(spec.subject) in {"off", "crashed", None}:
                 return
+            if hurry.is_overtaken(self._paths, spec.subject, spec.generation):
+                raise Overtaken("What was asked for next took its place.")
             if int(waited) != told:
                 told = int(waited)
                 left = int(self._stop_seconds) - told

@@ -13,6 +13,7 @@ __all__ = [
     "MIB",
     "Console",
     "Disk",
+    "Flavour",
     "Image",
     "Nic",
     "Picture",
@@ -21,7 +22,3 @@ __all__ = [
     "Vm",
     "library",
 ]
-__all__ = ["GIB", "MIB", "Disk", "Image", "Nic", "SshKey", "Vm", "library"]
-__all__ = ["GIB", "MIB", "Console", "Disk", "Image", "Nic", "Vm", "library"]
-__all__ = ["GIB", "MIB", "Disk", "Image", "Nic", "Snapshot", "SshKey", "Vm", "library"]
-__all__ = ["GIB", "MIB", "Disk", "Flavour", "Image", "Nic", "SshKey", "Vm", "library"]

@@ -24,6 +24,7 @@ from networks.host.preview import PlannedStep, Preview, detail, network_preview
 from networks.host.refused import Refusals, RefusedScope
 from networks.host.spec import NetworkSpec, PanelSpec
 from networks.host.tasks import END_FLOWS, socket_file, spec_store
+from vms.host import hurry
 from vms.host.drivers.domains import Domains
 from vms.host.observe import Observer
 from vms.host.spec import VmSpec
@@ -42,11 +43,24 @@ def answers(config: HostConfig) -> Answers:
         "explain": lambda body: explained(config, _as(Case, body)),
         "plan network": lambda body: _plan_network(config, _as(NetworkSpec, body)),
         "plan panel": lambda body: _plan_panel(config, _as(PanelSpec, body)),
+        "hurry vm": lambda body: _hurry(config, _as(Hurry, body)),
         "plan vm": lambda body: _plan_vm(config, _as(VmSpec, body)),
         "flows": lambda body: _flows(config, _as(Scope, body)),
         "refused": lambda body: _refused(config, _as(RefusedScope, body)),
         "end_flows": lambda body: _end_flows(config, _as(Scope, body)),
     }
+
+
+class Hurry(msgspec.Struct, frozen=True):
+    """A wish of this generation waits for what is under way with a VM."""
+
+    subject: str
+    generation: int
+
+
+def _hurry(config: HostConfig, wish: Hurry) -> bool:
+    hurry.note(config.paths, wish.subject, wish.generation)
+    return True
 
 
 def explained(config: HostConfig, case: Case) -> tuple[Step, ...]:

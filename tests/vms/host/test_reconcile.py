@@ -24,6 +24,7 @@ from kvmweb.host.progress import Outcome, Step, silent
 from tests.libvirtd import LibvirtHost
 from tests.vms.host.conftest import BRIDGE, ROOT
 from tests.vms.host.vm_cases import image_of, vm
+from vms.host import hurry
 from vms.host.check import MOST_DISKS, MOST_NICS
 from vms.host.drivers.domains import Domains
 from vms.host.layout import Layout
@@ -282,6 +283,31 @@ def test_a_guest_that_does_not_listen_is_not_killed_behind_its_owner(blank: Vm) 
     assert blank.steps[-1].state == "failed"
 
 
+def test_another_wish_ends_the_wait_for_a_guest_that_shuts_down(
+    host: LibvirtHost, empty_image: Path
+) -> None:
+    with made(host, empty_image, stop_seconds=120) as guest:
+        guest.must()
+        spec = guest.spec(power="off")
+        waits = threading.Event()
+        outcomes: list[Outcome] = []
+
+        def told(step: Step) -> None:
+            if "to shut down" in step.sentence:
+                waits.set()
+
+        thread = threading.Thread(
+            target=lambda: outcomes.append(_fresh(host, patience=120).apply(spec, told))
+        )
+        thread.start()
+        assert waits.wait(60)
+        hurry.note(host.paths, spec.subject, spec.generation + 1)
+        thread.join(60)
+        assert [outcome.code for outcome in outcomes] == ["overtaken"]
+        assert guest.must(power="off", force=True).observed["state"] == "off"
+        assert not (host.paths.run / "hurry" / spec.subject).exists()
+
+
 def test_a_disk_grows_when_the_guest_is_off(blank: Vm) -> None:
     disk = blank.spec().disks[0]
     blank.must(power="off")
@@ -399,9 +425,9 @@ def test_libvirtd_away_or_hung_is_busy_within_the_deadline(host: LibvirtHost, bl
     assert reconciler.apply(spec, silent).ok
 
 
-def _fresh(host: LibvirtHost) -> VmReconciler:
-    domains = Domains(host.uri, call_seconds=1)
-    return VmReconciler(host.paths, domains, accelerator=lambda: "tcg")
+def _fresh(host: LibvirtHost, *, patience: float = 1) -> VmReconciler:
+    domains = Domains(host.uri, call_seconds=patience)
+    return VmReconciler(host.paths, domains, accelerator=lambda: "tcg", stop_seconds=patience)
 
 
 def test_no_libvirtd_at_all_is_busy(host: LibvirtHost, blank: Vm) -> None:
