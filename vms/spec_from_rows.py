@@ -18,8 +18,8 @@ from kvmweb.jobs import notify
 from kvmweb.jobs.subjects import Destination, Subject, SubjectKind
 from networks.models import Ipv6, Network
 from vms import snapshots
-from vms.host.spec import DiskSpec, ImageRef, NicSpec, SeedSpec, VmSpec
-from vms.models import Image, Vm
+from vms.host.spec import DiskSource, DiskSpec, ImageRef, NicSpec, SeedSpec, VmSpec
+from vms.models import Disk, Image, Vm
 from vms.tickets import image_url
 
 MOST_LIVE_VCPUS = 16
@@ -82,9 +82,18 @@ def _disks(vm: Vm) -> tuple[DiskSpec, ...]:
             id=str(disk.uuid),
             size_gib=disk.size_gib,
             image=_image(disk.image, vm) if disk.image else None,
+            copy_of=_copy_of(disk, vm),
         )
-        for disk in vm.disks.select_related("image")
+        for disk in vm.disks.select_related("image", "copied_from__vm")
     )
+
+
+def _copy_of(disk: Disk, vm: Vm) -> DiskSource | None:
+    """What it begins as; once it is there, it is its own."""
+    source = disk.copied_from
+    if source is None or vm.applied_generation:
+        return None
+    return DiskSource(vm=str(source.vm.uuid), disk=str(source.uuid))
 
 
 def _image(image: Image, vm: Vm) -> ImageRef:

@@ -1,5 +1,6 @@
 """What people ask of VMs and images."""
 
+from vms.actions.clone import clone_vm
 from vms.actions.consoles import (
     consoles_of,
     offer_console,
@@ -8,6 +9,7 @@ from vms.actions.consoles import (
     token_holder,
 )
 from vms.actions.disks import add_disk, grow_disk, remove_disk
+from vms.actions.fitting import LARGEST_MEMORY_MIB
 from vms.actions.flavours import (
     change_flavour,
     create_flavour,
@@ -31,11 +33,11 @@ from vms.actions.images import (
 from vms.actions.keys import add_key, remove_key
 from vms.actions.nics import add_nic, remove_nic
 from vms.actions.power import restart_vm, resume_vm, set_power
+from vms.actions.rebuild import rebuild_vm
 from vms.actions.recycling import bin_vm, delete_now, restore_vm
 from vms.actions.snapshots import delete_snapshot, go_back, take_snapshot
 from vms.actions.vms import (
     LARGEST_DISK_GIB,
-    LARGEST_MEMORY_MIB,
     MOST_FORWARDS,
     NewForward,
     NewNetwork,
@@ -65,6 +67,7 @@ __all__ = [
     "change_image",
     "change_vm",
     "check_vm",
+    "clone_vm",
     "consoles_of",
     "create_flavour",
     "create_vm",
@@ -82,6 +85,7 @@ __all__ = [
     "import_listed",
     "is_limited",
     "offer_console",
+    "rebuild_vm",
     "receive",
     "remove_disk",
     "remove_key",

@@ -27,7 +27,7 @@ def add_nic(actor: Actor, uuid: UUID | str, *, network: UUID | str) -> Vm:
         vm = locked_vm(actor, uuid)
         settle(vm)
         _refuse_unfit(vm, found)
-        reservation = reserve(found, name=_free_name(vm, found))
+        reservation = reserve(found, name=free_name(vm, found))
         Nic.objects.create(vm=vm, reservation=reservation)
         request(actor, found, f"Change network {found}")
         job = request(actor, vm, f"Add a NIC to VM {vm}")
@@ -71,7 +71,7 @@ def _refuse_unfit(vm: Vm, network: Network) -> None:
         raise Conflict(f"A VM has at most {MOST_NICS} NICs.", code="too_many_nics")
 
 
-def _free_name(vm: Vm, network: Network) -> str:
+def free_name(vm: Vm, network: Network) -> str:
     """The VM's name, or with a number where its network has it already."""
     taken = set(network.reservations.filter(present=True).values_list("name", flat=True))
     numbered = (f"{vm.name[:60]}-{number}" for number in range(2, MOST_NICS + len(taken) + 2))

@@ -129,6 +129,12 @@ def _ask(actor: Actor, uuid: UUID | str, wish: _Wish) -> Vm:
 
 
 def _refuse(vm: Vm, wish: _Wish) -> None:
+    if wish.power == Vm.Power.ON and (clone := _clone_under_way(vm)):
+        raise Conflict(
+            f"VM “{vm}” is being copied to “{clone}”, which needs it to stay off.",
+            code="being_cloned",
+            remedy=f"Wait until that is done, or delete “{clone}”.",
+        )
     if wish.only and vm.power_state not in wish.only:
         need = "paused" if wish is _RESUME else "running"
         raise Conflict(f"VM “{vm}” is not {need}.", code=f"not_{need}", remedy="Look at its state.")
@@ -138,3 +144,9 @@ def _refuse(vm: Vm, wish: _Wish) -> None:
             code="saved",
             remedy="Start it to go on, or force it off to drop what is saved.",
         )
+
+
+def _clone_under_way(vm: Vm) -> Vm | None:
+    """A VM whose disks are still to be copied from this one's."""
+    copies = Vm.objects.filter(disks__copied_from__vm=vm, applied_generation=0, present=True)
+    return copies.first()

@@ -13,7 +13,7 @@ from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict, Invalid, NotFound
 from kvmweb.core.locks import lock
 from kvmweb.core.text import parse_label
-from kvmweb.hosts.facts import choose_host, total_cpus, total_memory_mib
+from kvmweb.hosts.facts import choose_host
 from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.jobs.actions import check, repair
 from kvmweb.jobs.dispatch import request
@@ -29,8 +29,10 @@ from networks.actions import (
     reserve,
 )
 from networks.models import Forward, HostName, Network, Reservation
+from vms.actions.fitting import chosen_image, free_vm_name, refuse_size
 from vms.actions.flavours import chosen_flavour
 from vms.actions.keys import chosen_keys
+from vms.actions.nics import MOST_NICS, free_name
 from vms.actions.power import hurry, locked_vm, settle
 from vms.guest import parse_login, parse_user_data, password_hash
 from vms.models import Disk, Flavour, Image, Nic, Vm
@@ -38,8 +40,6 @@ from vms.models import Disk, Flavour, Image, Nic, Vm
 LARGEST_DISK_GIB = 16_384
 # In one request, whose transaction keeps everybody else's changes waiting.
 MOST_FORWARDS = 64
-# Asked of a host that has not said yet how much it has.
-LARGEST_MEMORY_MIB = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +69,15 @@ class NewForward:
 class NewVm:
     """All that is asked for with a new VM. `network` is a network's UUID or one to be made.
 
-    A `flavour` goes before the numbers beside it. `keys` are those that the actor keeps, `ssh_keys`
-    others; `login_user` is another name for the image's own user. Of the password nothing but its
-    hash is kept.
+    `more_networks` are those of further NICs. A `flavour` goes before the numbers beside it. `keys`
+    are those that the actor keeps, `ssh_keys` others; `login_user` is another name for the image's
+    own user. Of the password nothing but its hash is kept.
     """
 
     name: str
     network: UUID | str | NewNetwork
     image: UUID | str
+    more_networks: Sequence[UUID | str] = ()
     flavour: UUID | str | None = None
     vcpus: int = 1
     memory_mib: int = 512
@@ -96,20 +97,24 @@ def create_vm(actor: Actor, wanted: NewVm) -> Vm:
     """A VM with its address, disk and forwards, on an existing network or one made with it."""
     with transaction.atomic():
         owner = lock(Project.objects.all()).get(pk=_owner(actor, wanted).pk)
-        image = _image(actor, wanted.image, owner)
+        image = chosen_image(actor, wanted.image, owner)
         host = lock(Host.objects.all()).get(pk=_host_for(actor, wanted).pk)
         flavour = chosen_flavour(actor, wanted.flavour, owner, needed=True)
         wanted = _sized(wanted, flavour, image)
         label = _refuse_unfit(wanted, owner, host, image)
         public = lock_public_address(host, wanted.public_address) if wanted.forwards else None
+        more = _more_networks(actor, wanted, owner, host)
         network = _network(actor, wanted, owner, host)
         vm = _insert(actor, wanted, label, network, image, flavour)
         reservation = reserve(network, name=label)
         Nic.objects.create(vm=vm, reservation=reservation)
+        _add_nics(vm, network, more)
         for index, forward in enumerate(wanted.forwards):
             _open(network, vm, public, forward, index)
         created = network.generation == 0
         request(actor, network, f"{'Create' if created else 'Change'} network {network}")
+        for another in {each.pk: each for each in more if each.pk != network.pk}.values():
+            request(actor, another, f"Change network {another}")
         job = request(actor, vm, f"Create VM {vm}")
         if created:
             audit(actor, "network.create", network, project=owner, job=job.uuid)
@@ -139,13 +144,13 @@ def _host_for(actor: Actor, wanted: NewVm) -> Host:
     return host
 
 
-def _existing_network(actor: Actor, uuid: UUID | str, *, lock: bool = False) -> Network:
+def _existing_network(
+    actor: Actor, uuid: UUID | str, *, lock: bool = False, field: str = "network"
+) -> Network:
     try:
         return get_for(actor.user, Network, uuid, write=True, lock=lock)
     except NotFound as error:
-        raise Invalid(
-            "There is no such network.", field="network", code="no_such_network"
-        ) from error
+        raise Invalid("There is no such network.", field=field, code="no_such_network") from error
 
 
 def _network(actor: Actor, wanted: NewVm, owner: Project, host: Host) -> Network:
@@ -157,6 +162,35 @@ def _network(actor: Actor, wanted: NewVm, owner: Project, host: Host) -> Network
     if network.project_id != owner.pk:
         raise Invalid("This network belongs to another project.", field="network")
     return network
+
+
+def _more_networks(actor: Actor, wanted: NewVm, owner: Project, host: Host) -> list[Network]:
+    """Those of its further NICs, locked together with the first one's in the order of their ids."""
+    if len(wanted.more_networks) >= MOST_NICS:
+        raise Invalid(f"A VM has at most {MOST_NICS} NICs.", field="more_networks")
+    first = [] if isinstance(wanted.network, NewNetwork) else [wanted.network]
+    found = [
+        _existing_network(actor, uuid, field=field)
+        for field, uuids in (("more_networks", wanted.more_networks), ("network", first))
+        for uuid in uuids
+    ]
+    rows = lock(Network.objects.all()).filter(pk__in=[each.pk for each in found]).order_by("pk")
+    locked = {row.pk: row for row in rows}
+    more = [locked[each.pk] for each in found if each.pk in locked][: len(wanted.more_networks)]
+    for network in more:
+        if not network.present or network.project_id != owner.pk or network.host_id != host.pk:
+            raise Invalid(
+                f"Network “{network}” is not of this project and host.", field="more_networks"
+            )
+    return more
+
+
+def _add_nics(vm: Vm, first: Network, more: list[Network]) -> None:
+    for network in more:
+        # The same row, so that what the first NIC changed of it is not undone.
+        one = first if network.pk == first.pk else network
+        reservation = reserve(one, name=free_name(vm, one))
+        Nic.objects.create(vm=vm, reservation=reservation)
 
 
 def _made_with_it(wanted: NewNetwork, owner: Project, host: Host) -> Network:
@@ -174,51 +208,9 @@ def _made_with_it(wanted: NewNetwork, owner: Project, host: Host) -> Network:
         raise
 
 
-def _image(actor: Actor, wanted: UUID | str, owner: Project) -> Image:
-    """The image of this UUID or, as people type it, the newest of this name: the project's own,
-    else one for everybody. Its lock keeps it from being deleted meanwhile.
-    """
-    named = Image.objects.visible_to(actor.user).filter(name=str(wanted))
-    usable = named.usable()
-    found = usable.filter(project=owner).first() or usable.filter(project=None).first()
-    found = found or usable.first() or named.first()
-    try:
-        image = get_for(actor.user, Image, found.uuid if found else wanted, lock=True)
-    except NotFound as error:
-        raise Invalid(
-            "There is no such image.",
-            field="image",
-            code="no_such_image",
-            remedy="Choose one of the images listed.",
-        ) from error
-    _refuse_image(image)
-    return image
-
-
-def _refuse_image(image: Image) -> None:
-    if not image.is_ready or not image.present:
-        raise Conflict(
-            f"Image {image} is not there yet or no longer.", field="image", code="image_not_ready"
-        )
-    if image.deprecated_at is not None:
-        raise Conflict(
-            f"Image {image} is deprecated: no new VMs are made of it.",
-            field="image",
-            code="image_deprecated",
-            remedy="Choose its newest version.",
-        )
-    if image.firmware == Image.Firmware.UEFI:
-        raise Conflict(
-            f"Image {image} starts by UEFI only, and VMs here start by BIOS.",
-            field="image",
-            code="image_needs_uefi",
-            remedy="Choose an image that starts by BIOS too.",
-        )
-
-
 def _refuse_unfit(wanted: NewVm, owner: Project, host: Host, image: Image) -> str:
-    label = _free_name(owner, parse_label(wanted.name))
-    _refuse_size(host, wanted.vcpus, wanted.memory_mib, image)
+    label = free_vm_name(owner, parse_label(wanted.name))
+    refuse_size(host, wanted.vcpus, wanted.memory_mib, image)
     if len(wanted.forwards) > MOST_FORWARDS:
         raise Invalid(
             f"A VM is made with at most {MOST_FORWARDS} forwards.",
@@ -243,23 +235,6 @@ def _refuse_first_boot(wanted: NewVm, image: Image) -> None:
                 code="no_cloud_init",
                 remedy="Leave them out, or choose another image.",
             )
-
-
-def _refuse_size(host: Host, vcpus: int, memory_mib: int, image: Image) -> None:
-    cpus, memory = total_cpus(host), total_memory_mib(host) or LARGEST_MEMORY_MIB
-    if vcpus < 1 or vcpus > (cpus or 64):
-        raise Invalid(f"A VM here has 1 to {cpus or 64} vCPUs.", field="vcpus")
-    if memory_mib < image.min_memory_mib:
-        raise Invalid(
-            f"Image {image} needs at least {image.min_memory_mib} MiB.", field="memory_mib"
-        )
-    if memory_mib > memory:
-        raise Invalid(
-            f"The host has {memory} MiB of memory.",
-            field="memory_mib",
-            code="more_than_the_host_has",
-            remedy="Ask for less.",
-        )
 
 
 def _refuse_disk(disk_gib: int, image: Image) -> None:
@@ -314,7 +289,7 @@ def _open(
     try:
         return open_port(
             network,
-            vm.nics.get().reservation,
+            vm.nics.all()[0].reservation,
             public,
             protocol=wanted.protocol,
             public_port=wanted.public_port,
@@ -352,9 +327,9 @@ def change_vm(
         before = {name: getattr(vm, name) for name in ("name", "vcpus", "memory_mib", "autostart")}
         _resize(actor, vm, vcpus, memory_mib, flavour)
         vm.autostart = vm.autostart if autostart is None else autostart
-        _refuse_size(vm.host, vm.vcpus, vm.memory_mib, vm.image)
+        refuse_size(vm.host, vm.vcpus, vm.memory_mib, vm.image)
         if renamed:
-            vm.name = _free_name(vm.project, renamed, vm)
+            vm.name = free_vm_name(vm.project, renamed, vm)
         vm.save(update_fields=[*before, "flavour"])
         job = request(actor, vm, f"Change VM {vm}")
         audit(actor, "vm.change", vm, project=vm.project, job=job.uuid, before=before)
@@ -397,22 +372,6 @@ def _rename_reservations(actor: Actor, uuid: UUID | str, name: str | None) -> st
     reservations = Reservation.objects.filter(nic__vm=vm, name=vm.name, present=True)
     for reservation in reservations.order_by("network_id"):
         change_reservation(actor, reservation.uuid, name=label)
-    return label
-
-
-def _free_name(project: Project, label: str, own: Vm | None = None) -> str:
-    others = project.vms.filter(name=label, present=True)
-    taken = (others.exclude(pk=own.pk) if own else others).first()
-    if taken is not None:
-        place = "in the recycle bin" if taken.goes_at else "in this project"
-        raise Conflict(
-            f"There is a VM “{label}” {place}.",
-            field="name",
-            code="name_taken",
-            remedy="Take it back or delete it for good, or choose another name."
-            if taken.goes_at
-            else "",
-        )
     return label
 
 

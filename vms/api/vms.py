@@ -190,6 +190,11 @@ class ForwardOfVm(Body):
 class NewVm(Body):
     name = serializers.CharField(help_text="A host name label: a-z, 0-9 and -.")
     network = NetworkField()
+    more_networks = serializers.ListField(
+        child=serializers.UUIDField(),
+        default=list,
+        help_text="Of further NICs, on networks of its project and host.",
+    )
     image = serializers.CharField(help_text="An image's UUID or its name.")
     flavour = serializers.UUIDField(
         default=None, allow_null=True, help_text="A size; goes before the numbers."
@@ -251,6 +256,16 @@ class VmChange(Body):
     vcpus = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST)
     memory_mib = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST)
     autostart = serializers.BooleanField(required=False)
+
+
+class Rebuild(Body):
+    image = serializers.CharField(help_text="An image's UUID or its name.")
+    name = serializers.CharField(help_text="The VM's, to confirm that its first disk may go.")
+
+
+class Clone(Body):
+    name = serializers.CharField(help_text="A host name label: a-z, 0-9 and -.")
+    start = serializers.BooleanField(default=True)
 
 
 class NewDisk(Body):
@@ -409,6 +424,22 @@ class Vms(Resource):
     def _power(self, request: Request, uuid: UUID, power: str, *, force: bool = False) -> Response:
         self.body(Nothing)
         return self.accepted(actions.set_power(actor_of(request), uuid, power, force=force))
+
+    @previewed
+    @takes(Rebuild, VmShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def rebuild(self, request: Request, uuid: UUID) -> Response:
+        """Start afresh from an image, under the same name and address. The first disk is lost."""
+        return self.accepted(actions.rebuild_vm(actor_of(request), uuid, **self.body(Rebuild)))
+
+    @previewed
+    @takes(Clone, VmShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def clone(self, request: Request, uuid: UUID) -> Response:
+        """Make a VM with copies of this one's disks; this one has to be off."""
+        return self.accepted(actions.clone_vm(actor_of(request), uuid, **self.body(Clone)))
 
     @previewed
     @takes(NewDisk, VmShown)

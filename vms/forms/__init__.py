@@ -3,11 +3,22 @@
 from vms.forms.flavours import FlavourForm
 from vms.forms.keys import KeyForm
 from vms.forms.snapshots import BackForm, SnapshotForm
-from vms.forms.vms import NEW, DeleteForm, DiskForm, GoneForm, NewVmForm, NicForm, SizeForm
+from vms.forms.vms import (
+    NEW,
+    CloneForm,
+    DeleteForm,
+    DiskForm,
+    GoneForm,
+    NewVmForm,
+    NicForm,
+    RebuildForm,
+    SizeForm,
+)
 
 __all__ = [
     "NEW",
     "BackForm",
+    "CloneForm",
     "DeleteForm",
     "DiskForm",
     "FlavourForm",
@@ -15,6 +26,7 @@ __all__ = [
     "KeyForm",
     "NewVmForm",
     "NicForm",
+    "RebuildForm",
     "SizeForm",
     "SnapshotForm",
 ]

@@ -62,6 +62,12 @@ class NewVmForm(AccessForm, SizedForm):
         label="Disk", min_value=1, required=False, help_text="Empty takes what the image needs."
     )
     network = forms.ChoiceField()
+    more_networks = forms.MultipleChoiceField(
+        label="More networks",
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="A further NIC on each.",
+    )
     network_name = NameField(label="Name of the new network", required=False)
     ipv4_subnet = forms.CharField(
         label="IPv4 subnet", required=False, help_text="Empty takes a free one."
@@ -97,6 +103,9 @@ class NewVmForm(AccessForm, SizedForm):
         self.offer_flavours(flavours, limited=limited)
         known = [(str(network.uuid), _words(network, len(projects))) for network in networks]
         self._choose("network", [*known, (NEW, "A new network")])
+        self._choose("more_networks", known)
+        if not known:
+            del self.fields["more_networks"]
         self._choose("project", project_choices(projects))
         if len(projects) < 2:
             del self.fields["project"]
@@ -137,6 +146,7 @@ class NewVmForm(AccessForm, SizedForm):
         return NewVm(
             name=data["name"],
             network=network if fresh else data["network"],
+            more_networks=data.get("more_networks", []),
             image=data["image"],
             **self.size("vcpus", "memory_mib", "disk_gib"),
             **self.access(self._images[data["image"]]),
@@ -224,6 +234,24 @@ class DeleteForm(ActionForm):
         if typed != self._expected and not self._only_asks:
             raise ValidationError(f"That is not “{self._expected}”.")
         return typed
+
+
+class RebuildForm(DeleteForm):
+    """It loses the first disk, so the VM's name is typed too."""
+
+    image = forms.ChoiceField()
+    field_order = ("image", "name")
+
+    def __init__(self, *args: Any, images: list[Image], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["name"].label = "Type the name of the VM to rebuild it"
+        choices = [(str(image.uuid), str(image)) for image in images]
+        self.fields["image"].choices = choices  # type: ignore[attr-defined]
+
+
+class CloneForm(ActionForm):
+    name = NameField(label="Name of the new VM")
+    start = forms.BooleanField(label="Start it when it is made", required=False, initial=True)
 
 
 class DiskForm(ActionForm):

@@ -91,6 +91,7 @@ def _present(spec: VmSpec, state: VmState) -> Iterator[Op]:
     if back:
         yield from snapshots.going_back(spec, back, state)
         state = snapshots.gone_back(back, state)
+    yield from _fetches(spec, state)
     ends = _ends(spec, state)
     if ends:
         yield from _power_off(spec, state)
@@ -125,17 +126,24 @@ def is_outdated(spec: VmSpec, state: VmState) -> bool:
     return bool(live) and spec.power == "on" and domain_xml.boots(live) < spec.boots
 
 
-def _disks(spec: VmSpec, state: VmState, *, active: bool) -> Iterator[Op]:
+def _fetches(spec: VmSpec, state: VmState) -> Iterator[Op]:
+    """Before anything else, so that no guest is off while an image is copied."""
     fetched = set(state.images)
     for disk in spec.disks:
-        size = state.files.get(state.layout.disk(disk.id).name)
-        if size is not None:
-            yield from _resized(disk, size, state, active=active)
+        if state.layout.disk(disk.id).name in state.files:
             continue
         _refuse_if_lost(disk, state)
         if disk.image and disk.image.sha256 not in fetched:
             fetched.add(disk.image.sha256)
             yield FetchImage(image=disk.image)
+
+
+def _disks(spec: VmSpec, state: VmState, *, active: bool) -> Iterator[Op]:
+    for disk in spec.disks:
+        size = state.files.get(state.layout.disk(disk.id).name)
+        if size is not None:
+            yield from _resized(disk, size, state, active=active)
+            continue
         yield CopyDisk(disk=disk) if disk.copy_of else CreateDisk(disk=disk)
 
 

@@ -85,6 +85,12 @@ class DidNotStop(HostError):
     code = "did_not_stop"
 
 
+class SourceRuns(HostError):
+    """Its disk changes while it would be copied."""
+
+    code = "source_runs"
+
+
 class Overtaken(HostError):
     """Something else was asked for while a guest took its time to shut down."""
 
@@ -374,7 +380,7 @@ class VmReconciler:
             case CreateDisk():
                 self._create_disk(op.disk, layout)
             case CopyDisk():
-                copies.copy_disk(op.disk, layout, _percent(report, "Copying a disk"))
+                self._copy_disk(op.disk, layout, report)
             case GrowDisk():
                 volumes.grow_disk(op.disk, layout)
             case WriteSeed():
@@ -393,6 +399,19 @@ class VmReconciler:
                     raise HostBusy(f"The image {disk.image.name} has left the cache meanwhile.")
                 cache.touch(image)
             volumes.create_disk(disk, layout)
+
+    def _copy_disk(self, disk: DiskSpec, layout: Layout, report: Report) -> None:
+        """One that is not a snapshot stays as it is meanwhile: its VM is held, and must be off."""
+        source, told = disk.copy_of, _percent(report, "Copying a disk")
+        if source is None or source.snapshot:
+            copies.copy_disk(disk, layout, told)
+            return
+        with locked(self._paths.run / "vms" / f"{source.vm}.lock"):
+            if self._domains.state(source.vm) not in {"off", "crashed", None}:
+                raise SourceRuns(
+                    "The VM whose disk is to be copied is not off.", remedy="Stop it, then retry."
+                )
+            copies.copy_disk(disk, layout, told)
 
     def _shrink_cache(self, fetched: ImageRef) -> None:
         """What neither a disk nor a stored spec needs goes, as far as it is too much."""

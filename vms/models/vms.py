@@ -234,6 +234,9 @@ class Disk(models.Model):
         Image, null=True, blank=True, on_delete=models.PROTECT, related_name="disks"
     )
     size_gib = models.PositiveIntegerField("size (GiB)", validators=[MinValueValidator(1)])
+    copied_from = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="copies"
+    )
 
     class Meta:
         ordering = ["vm", "pk"]

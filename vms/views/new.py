@@ -64,7 +64,7 @@ def _made(request: HttpRequest, vm: Vm, password: str) -> HttpResponse:
 def _create(request: HttpRequest, form: NewVmForm) -> Vm | None:
     made = form.submit(lambda _: create_vm(actor_of(request), form.wanted()))
     if made is not None:
-        doors = made.nics.get().reservation.forwards
+        doors = made.nics.all()[0].reservation.forwards
         for forward in doors.select_related("public_address__host"):
             warn(request, forward)
     return made

@@ -318,6 +318,9 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "post vm-start": (CHANGE, nothing),
     "post vm-stop": (CHANGE, nothing),
     "post vm-force-off": (CHANGE, nothing),
+    "post vm-rebuild": (CHANGE, lambda w: {"name": "web-1", "image": str(w.image.uuid)}),
+    # It runs.
+    "post vm-clone": ((409, 403, 404, 409, 401), lambda _: {"name": "web-2"}),
     "post vm-add-disk": (CHANGE, lambda _: {"size_gib": 2}),
     "post vm-grow-disk": (
         CHANGE,

@@ -29,7 +29,7 @@ from vms.host.check import MOST_DISKS, MOST_NICS
 from vms.host.drivers.domains import Domains
 from vms.host.layout import Layout
 from vms.host.reconcile import VmReconciler
-from vms.host.spec import DiskSpec, ImageRef, NicSpec, SeedSpec, VmSpec
+from vms.host.spec import DiskSource, DiskSpec, ImageRef, NicSpec, SeedSpec, VmSpec
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.timeout(180)]
 
@@ -341,6 +341,34 @@ def test_a_running_guest_gets_disk_nic_memory_and_cpu_at_once(
         ]
 
 
+def test_rebuilt_a_guest_starts_from_the_new_disk_and_the_old_one_is_gone(
+    host: LibvirtHost, image: Path, empty_image: Path
+) -> None:
+    with made(host, empty_image) as guest:
+        data = DiskSpec(id="data", size_gib=1)
+        guest.must(disks=(*guest.spec().disks, data))
+        with pytest.raises(AssertionError):
+            guest.wait_for_line("kvmweb-hello: configured", seconds=0)
+        fresh = DiskSpec(id="fresh", size_gib=1, image=image_of(image))
+        outcome = guest.must(disks=(fresh, data), boots=1, force=True)
+        assert (outcome.observed["boots"], outcome.observed["restart_needed"]) == (1, False)
+        guest.wait_for_line("kvmweb-hello: configured")
+        assert not guest.layout.disk("root").exists()
+        assert guest.layout.disk("data").exists()
+
+        # Its copy waits for it to be off, and is another machine to cloud-init.
+        copied = Vm(host, image_of(image))
+        source = DiskSource(vm=guest.spec().subject, disk="fresh")
+        mine = {"disks": (replace(fresh, id="copy", copy_of=source),)}
+        assert copied.apply(**mine).code == "source_runs"
+        guest.must(disks=(fresh, data), boots=1, power="off")
+        copied.must(**mine)
+        copied.wait_for_line("kvmweb-hello: configured")
+        instance = copied.spec().subject
+        assert f"configured for instance {instance}" in copied.serial()
+        copied.must(present=False)
+
+
 def test_a_second_disk_and_nic_come_and_go(blank: Vm) -> None:
     usual = blank.spec()
     nic = replace(usual.nics[0], tap="ktx", mac="52:54:00:00:01:01")
@@ -498,7 +526,13 @@ def _saved(guest: Vm) -> VmSpec:
     return guest.spec(power="saved", memory_mib=128)
 
 
-@pytest.mark.parametrize("prepare", [_new, _gone, _changed, _reset, _saved])
+def _rebuilt(guest: Vm) -> VmSpec:
+    guest.must()
+    disk = guest.spec().disks[0]
+    return guest.spec(disks=(replace(disk, id="fresh"),), boots=1, force=True)
+
+
+@pytest.mark.parametrize("prepare", [_new, _gone, _changed, _reset, _saved, _rebuilt])
 def test_killed_after_each_operation_it_is_finished_the_next_time(
     host: LibvirtHost, blank: Vm, prepare: Prepare
 ) -> None:
