@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from kvmweb.jobs import notify
 from kvmweb.jobs.subjects import Destination, Subject, SubjectKind
 from networks.models import Ipv6, Network
 from vms import snapshots
-from vms.host.spec import DiskSource, DiskSpec, ImageRef, NicSpec, SeedSpec, VmSpec
+from vms.host.spec import DiskSource, DiskSpec, DriveSpec, ImageRef, NicSpec, SeedSpec, VmSpec
 from vms.models import Disk, Image, Vm
 from vms.tickets import image_url
 
@@ -60,6 +60,8 @@ def build_spec(vm: Vm) -> dict[str, Any]:
         seed=_seed(vm) if vm.image.speaks_cloud_init else None,
         snapshots=snapshots.specs(vm),
         back=snapshots.back_spec(vm),
+        drive=_drive(vm),
+        boot=_boot(vm),
     )
     return msgspec.to_builtins(spec)  # type: ignore[no-any-return]
 
@@ -76,7 +78,33 @@ def _seed(vm: Vm) -> SeedSpec:
     )
 
 
+def _drive(vm: Vm) -> DriveSpec | None:
+    inside = vm.rescue if vm.rescue and vm.rescue.is_iso else vm.iso
+    return DriveSpec(image=_image(inside, vm) if inside else None) if vm.has_drive else None
+
+
+def _boot(vm: Vm) -> tuple[str, ...]:
+    """As people have set it, without what is no longer there; a rescue system goes first."""
+    there = vm.bootable
+    order = [name for name in vm.boot_order if name in there]
+    if vm.rescue:
+        first = "cdrom" if vm.rescue.is_iso else str(vm.rescue_disk)
+        order = [first, *(name for name in order if name != first)]
+    return tuple(order)
+
+
 def _disks(vm: Vm) -> tuple[DiskSpec, ...]:
+    """Its own, and last the one of a rescue system."""
+    return (*_own_disks(vm), *_rescue_disk(vm))
+
+
+def _rescue_disk(vm: Vm) -> Iterator[DiskSpec]:
+    image = vm.rescue
+    if image and not image.is_iso:
+        yield DiskSpec(id=str(vm.rescue_disk), size_gib=image.min_disk_gib, image=_image(image, vm))
+
+
+def _own_disks(vm: Vm) -> tuple[DiskSpec, ...]:
     return tuple(
         DiskSpec(
             id=str(disk.uuid),

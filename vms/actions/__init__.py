@@ -31,6 +31,13 @@ from vms.actions.images import (
     users_of,
 )
 from vms.actions.keys import add_key, remove_key
+from vms.actions.media import (
+    begin_rescue,
+    eject_iso,
+    end_rescue,
+    insert_iso,
+    set_boot_order,
+)
 from vms.actions.nics import add_nic, remove_nic
 from vms.actions.power import restart_vm, resume_vm, set_power
 from vms.actions.rebuild import rebuild_vm
@@ -62,6 +69,7 @@ __all__ = [
     "add_disk",
     "add_key",
     "add_nic",
+    "begin_rescue",
     "bin_vm",
     "change_flavour",
     "change_image",
@@ -77,12 +85,15 @@ __all__ = [
     "delete_snapshot",
     "delete_vm",
     "deprecate_image",
+    "eject_iso",
+    "end_rescue",
     "forget_uploads",
     "free_bytes",
     "go_back",
     "grow_disk",
     "import_image",
     "import_listed",
+    "insert_iso",
     "is_limited",
     "offer_console",
     "rebuild_vm",
@@ -95,6 +106,7 @@ __all__ = [
     "restore_vm",
     "resume_vm",
     "session_holder",
+    "set_boot_order",
     "set_power",
     "take_console",
     "take_snapshot",

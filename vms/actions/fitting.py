@@ -16,9 +16,12 @@ from vms.models import Image, Vm
 LARGEST_MEMORY_MIB = 16 * 1024 * 1024
 
 
-def chosen_image(actor: Actor, wanted: UUID | str, owner: Project) -> Image:
+def chosen_image(
+    actor: Actor, wanted: UUID | str, owner: Project, *, iso: bool | None = False
+) -> Image:
     """The image of this UUID or, as people type it, the newest of this name: the project's own,
-    else one for everybody. Its lock keeps it from being deleted meanwhile.
+    else one for everybody. Its lock keeps it from being deleted meanwhile. It is an ISO or none, as
+    `iso` says; None takes both.
     """
     named = Image.objects.visible_to(actor.user).filter(name=str(wanted))
     usable = named.usable()
@@ -34,6 +37,13 @@ def chosen_image(actor: Actor, wanted: UUID | str, owner: Project) -> Image:
             remedy="Choose one of the images listed.",
         ) from error
     _refuse_image(image)
+    if iso is not None and iso != image.is_iso:
+        raise Conflict(
+            f"Image {image} is {'an ISO, which goes into a drive' if image.is_iso else 'no ISO'}.",
+            field="image",
+            code="image_is_iso" if image.is_iso else "image_is_no_iso",
+            remedy="Choose another one.",
+        )
     return image
 
 

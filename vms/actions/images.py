@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Max, Sum
+from django.db.models import Max, Q, Sum
 from django.utils import timezone
 
 from kvmweb.core.access import get_for, is_operator
@@ -199,8 +199,9 @@ def _arrived_at(image: Image) -> float:
 
 def users_of(actor: Actor, image: Image) -> tuple[list[Vm], bool]:
     """The VMs on this image that the actor may see, and whether there are others."""
-    users = Vm.objects.filter(disks__image=image).distinct()
-    seen = list(Vm.objects.visible_to(actor.user).filter(disks__image=image).distinct())
+    stands = Q(disks__image=image) | Q(iso=image) | Q(rescue=image)
+    users = Vm.objects.filter(stands).distinct()
+    seen = list(Vm.objects.visible_to(actor.user).filter(stands).distinct())
     return seen, users.count() > len(seen)
 
 

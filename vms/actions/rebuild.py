@@ -28,12 +28,14 @@ def rebuild_vm(actor: Actor, uuid: UUID | str, *, image: UUID | str, name: str) 
         refuse_size(vm.host, vm.vcpus, vm.memory_mib, found)
         before = str(vm.image)
         disk = vm.disks.all()[0]
-        disk.uuid, disk.image, disk.copied_from = uuid4(), found, None
+        old, new = str(disk.uuid), uuid4()
+        vm.boot_order = [str(new) if each == old else each for each in vm.boot_order]
+        disk.uuid, disk.image, disk.copied_from = new, found, None
         disk.size_gib = max(disk.size_gib, found.min_disk_gib)
         disk.save()
         vm.image = found
         vm.power, vm.force, vm.boots = Vm.Power.ON, True, vm.boots_done + 1
-        vm.save(update_fields=["image", "power", "force", "boots"])
+        vm.save(update_fields=["image", "boot_order", "power", "force", "boots"])
         job = request(actor, vm, f"Rebuild VM {vm}")
         hurry(vm)
         audit(
@@ -62,6 +64,10 @@ def _refuse(vm: Vm, name: str) -> None:
             f"Its first disk is part of {len(kept)} snapshots of the VM, the first “{kept[0]}”.",
             code="in_snapshots",
             remedy="Delete these snapshots first.",
+        )
+    if vm.rescue is not None:
+        raise Conflict(
+            f"VM “{vm}” is being rescued.", code="in_rescue", remedy="End the rescue first."
         )
     if vm.power_state == "saved":
         raise Conflict(

@@ -88,6 +88,18 @@ class VmShown(Shown):
     memory_mib = serializers.IntegerField()
     disks = DiskShown(many=True)
     nics = NicShown(many=True)
+    iso = serializers.UUIDField(
+        source="iso.uuid", allow_null=True, default=None, help_text="What is in its drive."
+    )
+    rescue = serializers.UUIDField(
+        source="rescue.uuid",
+        allow_null=True,
+        default=None,
+        help_text="The image it is being rescued with.",
+    )
+    boot_order = serializers.ListField(
+        child=serializers.CharField(), help_text="Empty: from its first disk."
+    )
     ssh_keys = serializers.ListField(child=serializers.CharField())
     login_user = serializers.CharField(source="login", help_text="Whom keys and password open.")
     has_password = serializers.SerializerMethodField(help_text="Whether it was made with one.")
@@ -268,6 +280,28 @@ class Clone(Body):
     start = serializers.BooleanField(default=True)
 
 
+class OneImage(Body):
+    image = serializers.CharField(help_text="An image's UUID or its name.")
+
+
+class BootOrder(Body):
+    order = serializers.ListField(
+        child=serializers.CharField(max_length=40),
+        max_length=64,
+        help_text="Ids of its disks and NICs, and `cdrom`, the first to be tried first.",
+    )
+
+
+class Rescue(OneImage):
+    force = serializers.BooleanField(
+        default=False, help_text="Cut a running guest off instead of asking it to shut down."
+    )
+
+
+class EndOfRescue(Body):
+    force = serializers.BooleanField(default=False)
+
+
 class NewDisk(Body):
     size_gib = serializers.IntegerField(min_value=1, max_value=LARGEST)
 
@@ -440,6 +474,49 @@ class Vms(Resource):
     def clone(self, request: Request, uuid: UUID) -> Response:
         """Make a VM with copies of this one's disks; this one has to be off."""
         return self.accepted(actions.clone_vm(actor_of(request), uuid, **self.body(Clone)))
+
+    @previewed
+    @takes(OneImage, VmShown)
+    @action(detail=True, methods=["post"], url_path="insert-iso")
+    @once
+    def insert_iso(self, request: Request, uuid: UUID) -> Response:
+        """Put an ISO into the drive; at once, unless a guest that runs has no drive yet."""
+        return self.accepted(actions.insert_iso(actor_of(request), uuid, **self.body(OneImage)))
+
+    @previewed
+    @starts(VmShown)
+    @action(detail=True, methods=["post"], url_path="eject-iso")
+    @once
+    def eject_iso(self, request: Request, uuid: UUID) -> Response:
+        """Empty the drive."""
+        self.body(Nothing)
+        return self.accepted(actions.eject_iso(actor_of(request), uuid))
+
+    @previewed
+    @takes(BootOrder, VmShown)
+    @action(detail=True, methods=["post"], url_path="boot-order")
+    @once
+    def boot_order(self, request: Request, uuid: UUID) -> Response:
+        """Say what is tried first when it starts."""
+        body = self.body(BootOrder)
+        return self.accepted(actions.set_boot_order(actor_of(request), uuid, **body))
+
+    @previewed
+    @takes(Rescue, VmShown)
+    @action(detail=True, methods=["post"])
+    @once
+    def rescue(self, request: Request, uuid: UUID) -> Response:
+        """Start from another image or an ISO, with the VM's own disks behind it."""
+        return self.accepted(actions.begin_rescue(actor_of(request), uuid, **self.body(Rescue)))
+
+    @previewed
+    @takes(EndOfRescue, VmShown)
+    @action(detail=True, methods=["post"], url_path="end-rescue")
+    @once
+    def end_rescue(self, request: Request, uuid: UUID) -> Response:
+        """Start from the VM's own disks again."""
+        body = self.body(EndOfRescue)
+        return self.accepted(actions.end_rescue(actor_of(request), uuid, **body))
 
     @previewed
     @takes(NewDisk, VmShown)

@@ -89,8 +89,8 @@ class ImportForm(NewImageForm):
     url = forms.CharField(
         label="Address",
         max_length=500,
-        help_text="https://… of a qcow2, raw, VMDK or VHDX disk; it may be packed by gzip, xz "
-        "or bzip2.",
+        help_text="https://… of a qcow2, raw, VMDK or VHDX disk, or an ISO; it may be packed by "
+        "gzip, xz or bzip2.",
         widget=forms.URLInput(attrs={"class": "mono", "spellcheck": "false"}),
     )
     checksum_url = forms.CharField(

@@ -56,6 +56,9 @@ def refuse_bad(spec: VmSpec) -> None:
         _refuse_bad_disk(disk)
     for nic in spec.nics:
         _refuse_bad_nic(nic)
+    _refuse_twice(list(spec.boot), "boot")
+    if spec.drive and spec.drive.image:
+        _refuse(not _SHA256.fullmatch(spec.drive.image.sha256), "drive", "No SHA-256 of an ISO.")
 
 
 def _refuse_bad_disk(disk: DiskSpec) -> None:

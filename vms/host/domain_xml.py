@@ -24,6 +24,15 @@ from lxml import etree
 
 from kvmweb.core.names import PORT_PREFIX
 from vms.host.layout import Layout
+from vms.host.medium_xml import (
+    change_medium,
+    drive,
+    drive_in,
+    forget_order,
+    is_drive,
+    medium,
+    set_order,
+)
 from vms.host.spec import DiskSpec, NicSpec, RunsUnder, VmSpec
 
 NAMESPACE = "https://kvmweb.org/xmlns/1"
@@ -56,6 +65,7 @@ Element = etree._Element  # noqa: SLF001  # lxml gives the type no other name
 def build(spec: VmSpec, layout: Layout, accelerator: RunsUnder) -> str:
     """The definition of a VM that has none yet."""
     domain = _wanted(spec, layout, accelerator)
+    set_order(domain, spec, layout)
     _place(_child(domain, "devices"))
     return printed(domain)
 
@@ -71,6 +81,9 @@ def merge(xml: str, spec: VmSpec, layout: Layout, accelerator: RunsUnder) -> str
     _remove_ours(root, spec, layout)
     _remove_other_cpu(root, wanted)
     _keep_targets(devices, root)
+    change_medium(root, spec, layout)
+    forget_order(root, spec, layout)
+    set_order(wanted, spec, layout)
     _lay(wanted, root)
     return printed(root)
 
@@ -190,6 +203,15 @@ def unwanted_devices(root: Element, spec: VmSpec, layout: Layout) -> list[str]:
     return [_alone(device) for device in _no_longer_ours(root, spec, layout)]
 
 
+def other_medium(root: Element, spec: VmSpec, layout: Layout) -> str:
+    """The drive of a running domain with what the spec has in it; empty where that is so, or where
+    it has no drive."""
+    there, wanted = drive_in(root), drive(spec, layout)
+    if there is None or wanted is None or medium(there) == medium(wanted):
+        return ""
+    return _alone(wanted)
+
+
 def _alone(device: Element) -> str:
     return etree.tostring(device, encoding="unicode", with_tail=False)
 
@@ -272,6 +294,8 @@ def _devices(spec: VmSpec, layout: Layout) -> Element:
         devices.append(_disk(disk, number, layout))
     if spec.seed:
         devices.append(_seed(layout))
+    if (cd := drive(spec, layout)) is not None:
+        devices.append(cd)
     _add(devices, "controller", type="usb", model="none")
     for nic in spec.nics:
         devices.append(_interface(nic))
@@ -296,7 +320,8 @@ def _place(devices: Element) -> None:
     Slot 1 is where libvirt has the primary video device, 0x1f holds the chip set; slots are left
     for the root ports of what does not fit or comes later.
     """
-    for slot, device in zip(_SLOTS, _tagged(devices, _VIRTIO), strict=False):
+    virtio = [each for each in _tagged(devices, _VIRTIO) if not is_drive(each)]
+    for slot, device in zip(_SLOTS, virtio, strict=False):
         _add(
             device,
             "address",
@@ -372,10 +397,13 @@ def _keep_targets(devices: Element, root: Element) -> None:
     named = {
         _attribute(disk, "source", "file"): _attribute(disk, "target", "dev")
         for disk in root.findall("devices/disk")
+        if not is_drive(disk)
     }
     free = (name for name in _TARGETS if name not in named.values())
     for disk in devices.findall("disk"):
         file, target = _attribute(disk, "source", "file"), _child(disk, "target")
+        if is_drive(disk):
+            continue
         if file in named:
             target.set("dev", named[file])
         elif target.get("dev") in named.values():
@@ -397,6 +425,8 @@ def _lay(wanted: Element, there: Element) -> None:
 
 
 def _counterpart(wanted: Element, parent: Element) -> Element | None:
+    if is_drive(wanted):
+        return drive_in(parent)
     path, attribute = _KEYS.get(str(wanted.tag), ("", ""))
     for child in parent.findall(str(wanted.tag)):
         if not path or _attribute(child, path, attribute) == _attribute(wanted, path, attribute):

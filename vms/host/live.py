@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from vms.host import domain_xml
 from vms.host.layout import Layout
-from vms.host.ops import AttachDevice, DetachDevice, LiveOp, SetMemory, SetVcpus
+from vms.host.ops import AttachDevice, ChangeMedium, DetachDevice, LiveOp, SetMemory, SetVcpus
 from vms.host.spec import VmSpec
 
 
@@ -21,6 +21,8 @@ def live_ops(live_xml: str, spec: VmSpec, layout: Layout) -> Iterator[LiveOp]:
     yield from _size(live, spec)
     for xml in domain_xml.unwanted_devices(live, spec, layout):
         yield DetachDevice(name=spec.domain, xml=xml)
+    if xml := domain_xml.other_medium(live, spec, layout):
+        yield ChangeMedium(name=spec.domain, xml=xml)
     missing = domain_xml.missing_devices(live, spec, layout)
     for xml in missing[: domain_xml.free_ports(live)]:
         yield AttachDevice(name=spec.domain, xml=xml)

@@ -82,6 +82,19 @@ class DetachDevice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeMedium:
+    """Of a drive, also one that the guest has locked."""
+
+    name: str
+    xml: str
+
+    @property
+    def sentence(self) -> str:
+        did = "Put an ISO into" if "<source" in self.xml else "Emptied"
+        return f"{did} the drive of the running {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetMemory:
     """By the balloon, up to what the guest was started with."""
 
@@ -353,7 +366,7 @@ PowerOp = (
     | ShutdownDomain
     | DestroyDomain
 )
-LiveOp = AttachDevice | DetachDevice | SetMemory | SetVcpus
+LiveOp = AttachDevice | DetachDevice | ChangeMedium | SetMemory | SetVcpus
 """Tried on a running guest; what fails takes effect at its next start."""
 FileOp = (
     FetchImage

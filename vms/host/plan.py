@@ -37,7 +37,7 @@ from vms.host.ops import (
     UndefineDomain,
     WriteSeed,
 )
-from vms.host.spec import DiskSpec, RunsUnder, VmSpec
+from vms.host.spec import DiskSpec, ImageRef, RunsUnder, VmSpec
 from vms.host.state import VmState
 
 GIB = 1 << 30
@@ -126,6 +126,13 @@ def is_outdated(spec: VmSpec, state: VmState) -> bool:
     return bool(live) and spec.power == "on" and domain_xml.boots(live) < spec.boots
 
 
+def images_of(spec: VmSpec) -> Iterator[ImageRef]:
+    """What it needs in the cache."""
+    yield from (disk.image for disk in spec.disks if disk.image)
+    if spec.drive and spec.drive.image:
+        yield spec.drive.image
+
+
 def _fetches(spec: VmSpec, state: VmState) -> Iterator[Op]:
     """Before anything else, so that no guest is off while an image is copied."""
     fetched = set(state.images)
@@ -136,6 +143,8 @@ def _fetches(spec: VmSpec, state: VmState) -> Iterator[Op]:
         if disk.image and disk.image.sha256 not in fetched:
             fetched.add(disk.image.sha256)
             yield FetchImage(image=disk.image)
+    if spec.drive and spec.drive.image and spec.drive.image.sha256 not in fetched:
+        yield FetchImage(image=spec.drive.image)
 
 
 def _disks(spec: VmSpec, state: VmState, *, active: bool) -> Iterator[Op]:

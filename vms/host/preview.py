@@ -9,6 +9,7 @@ from typing import assert_never
 from vms.host import cloud_init
 from vms.host.ops import (
     AttachDevice,
+    ChangeMedium,
     CopyDisk,
     CreateDisk,
     DefineDomain,
@@ -94,7 +95,7 @@ def _lines(op: Op, spec: VmSpec, state: VmState) -> Iterator[str]:
             yield f"process: QEMU of {op.name}"
         case SaveDomain() | DiscardSaved():
             yield f"memory: of {op.name}, in libvirt's folder for saved guests"
-        case AttachDevice() | DetachDevice():
+        case AttachDevice() | DetachDevice() | ChangeMedium():
             yield from (line.strip() for line in op.xml.splitlines())
         case RenameDomain() | UndefineDomain():
             yield f"definition: {op.name}"

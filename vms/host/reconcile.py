@@ -28,6 +28,7 @@ from vms.host.drivers.failures import CannotStart
 from vms.host.layout import Layout, disk_of, memory_of
 from vms.host.ops import (
     AttachDevice,
+    ChangeMedium,
     CopyDisk,
     CreateDisk,
     DefineDomain,
@@ -65,7 +66,7 @@ from vms.host.ops import (
     WriteSeed,
 )
 from vms.host.patience import telling
-from vms.host.plan import GIB, plan, restart_needed, unfinished
+from vms.host.plan import GIB, images_of, plan, restart_needed, unfinished
 from vms.host.preview import detail
 from vms.host.snapshots import foreign, has_disks
 from vms.host.spec import DiskSpec, ImageRef, RunsUnder, VmSpec
@@ -168,7 +169,7 @@ class VmReconciler:
     def observe(self, spec: VmSpec) -> VmState:
         """What there is of this VM."""
         layout = self.layout(spec.subject)
-        wanted = {disk.image.sha256 for disk in spec.disks if disk.image}
+        wanted = {image.sha256 for image in images_of(spec)}
         return VmState(
             layout=layout,
             accelerator=self._accelerator() if spec.accelerator == "auto" else spec.accelerator,
@@ -236,6 +237,8 @@ class VmReconciler:
                 self._domains.attach(subject, op.xml)
             case DetachDevice():
                 self._domains.detach(subject, op.xml)
+            case ChangeMedium():
+                self._domains.change_medium(subject, op.xml)
             case SetMemory():
                 self._domains.set_memory(subject, op.memory_mib)
             case SetVcpus():
@@ -417,7 +420,7 @@ class VmReconciler:
         """What neither a disk nor a stored spec needs goes, as far as it is too much."""
         with locked(self._cache_lock):
             stored = SpecStore(self._paths.specs, "vm", VmSpec).present()
-            named = (disk.image for spec in stored for disk in spec.disks if disk.image)
+            named = (image for spec in stored for image in images_of(spec))
             cache.evict(
                 self._paths.images,
                 self._paths.disks,
@@ -512,7 +515,7 @@ def _object(op: Op) -> str:
             | GrowLiveDisk(disk=disk)
         ):
             return disk.id
-        case AttachDevice(xml=xml) | DetachDevice(xml=xml):
+        case AttachDevice(xml=xml) | DetachDevice(xml=xml) | ChangeMedium(xml=xml):
             return hashlib.sha256(xml.encode()).hexdigest()[:8]
         case DeleteDisk(id=name) | DeleteFile(file=name):
             return name

@@ -49,6 +49,13 @@ class DiskSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DriveSpec:
+    """A CD drive with this ISO in it, which is kept as a qcow2 like any image; or empty."""
+
+    image: ImageRef | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NicSpec:
     """A NIC on a bridge, one of ours or of the host's owner; `tap` is its guest port and comes from
     `kvmweb.core.names`. With an `uplink` it is a macvtap of that instead, of the same name."""
@@ -114,6 +121,9 @@ class VmSpec:
 
     A guest may be given up to `max_vcpus` while it runs; 0 is no more than `vcpus`.
 
+    `boot` names disks and NICs by their ids, and the drive as "cdrom", in the order they are tried;
+    without any, a definition keeps the order it has.
+
     `boots` counts how often people asked for a fresh start. A guest carries the count it was
     started with; one with a lower count is stopped (as `force` says) and started, once. Without
     `autostart` a guest that was on stays off when its host starts anew.
@@ -138,3 +148,5 @@ class VmSpec:
     seed: SeedSpec | None = None
     snapshots: tuple[SnapshotSpec, ...] = ()
     back: BackSpec | None = None
+    drive: DriveSpec | None = None
+    boot: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from typing import Literal, cast
 
 from vms.library.failures import CONVERT, BadImage
 
-Disk = Literal["qcow2", "vmdk", "vhdx", "raw"]
+Disk = Literal["qcow2", "vmdk", "vhdx", "raw", "iso"]
 Packing = Literal["gzip", "xz", "bzip2"]
 
 _HEAD = 64 * 1024
@@ -56,7 +56,7 @@ def packing_of(path: Path) -> Packing | None:
 
 
 def disk_of(path: Path) -> Disk:
-    """The format of a disk that stands for itself. Raises BadImage."""
+    """The format of a disk that stands for itself, or of a medium. Raises BadImage."""
     head = _head(path)
     for magic, disk in _DISKS.items():
         if head.startswith(magic):
@@ -68,10 +68,7 @@ def disk_of(path: Path) -> Disk:
     if head[257:262] == b"ustar":
         raise _refused("The file is a tar archive.", "Unpack it, and take the disk in it.")
     if head[_ISO_AT : _ISO_AT + len(_ISO)] == _ISO:
-        raise _refused(
-            "The file is an ISO: a medium to install from, not an installed disk.",
-            "Take the publisher's cloud image instead.",
-        )
+        return "iso"
     if not is_bootable(head):
         raise _refused(
             "The file is no disk image: it is neither qcow2, VMDK nor VHDX, and as a raw disk it "

@@ -169,9 +169,11 @@ class Making:
         came = _note_of(self._desk).get("checksum", "")
         disk_file = self._unpacked(source)
         disk = formats.disk_of(disk_file)
-        self._refuse_disk(disk_file, disk)
+        # An ISO is a row of sectors too, and hosts keep it as a qcow2 like all others.
+        read_as: formats.Disk = "raw" if disk == "iso" else disk
+        self._refuse_disk(disk_file, read_as, boots=disk != "iso")
         made = self._desk / "image.qcow2"
-        self._convert(disk_file, disk, made)
+        self._convert(disk_file, read_as, made)
         sha256 = self._digest(made)
         facts = Facts(
             sha256=sha256,
@@ -230,7 +232,7 @@ class Making:
             file.truncate(file.tell())
         return disk
 
-    def _refuse_disk(self, file: Path, disk: formats.Disk) -> None:
+    def _refuse_disk(self, file: Path, disk: formats.Disk, *, boots: bool) -> None:
         confined.hand_over(file)
         found, limit = confined.info(file, disk), self._spec.limits.disk
         if "backing-filename" in found or "data-file" in _details(found):
@@ -245,7 +247,7 @@ class Making:
                 remedy="Make its disk smaller, or ask an operator to raise the limit.",
             )
 
-        if not formats.is_bootable(confined.first_sector(file, disk)):
+        if boots and not formats.is_bootable(confined.first_sector(file, disk)):
             raise BadImage(
                 "The disk in it has no boot sector, so nothing could start from it.",
                 code="image_format",

@@ -18,6 +18,7 @@ from vms.library.layout import Library
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
+ISO = "iso"
 
 
 class ImageQuerySet(models.QuerySet["Image"]):
@@ -33,6 +34,14 @@ class ImageQuerySet(models.QuerySet["Image"]):
     def usable(self) -> Self:
         """Those that new VMs can be made from."""
         return self.filter(present=True, deprecated_at=None).exclude(sha256="")
+
+    def disks(self) -> Self:
+        """Those that a VM can be made of."""
+        return self.exclude(found_format=ISO)
+
+    def isos(self) -> Self:
+        """Those that go into a drive."""
+        return self.filter(found_format=ISO)
 
     def for_display(self) -> Self:
         return self.select_related("project", "job").defer(*heavy("job"))
@@ -114,6 +123,11 @@ class Image(Subject):
     @property
     def is_ready(self) -> bool:
         return bool(self.sha256)
+
+    @property
+    def is_iso(self) -> bool:
+        """Whether it is a medium for a drive, as its content says."""
+        return self.found_format == ISO
 
     @property
     def is_usable(self) -> bool:

@@ -49,6 +49,8 @@ class VmQuerySet(models.QuerySet["Vm"]):
                 "project",
                 "image",
                 "flavour",
+                "iso",
+                "rescue",
                 "disks",
                 models.Prefetch("nics", Nic.objects.present().select_related("reservation")),
                 models.Prefetch("nics__reservation__network", networks),
@@ -105,6 +107,15 @@ class Vm(Subject):
         max_length=32, blank=True, help_text="The account that the image's own user is called."
     )
     password_hash = models.CharField(max_length=140, blank=True, editable=False)
+    iso = models.ForeignKey(
+        Image, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    has_drive = models.BooleanField(default=False, editable=False)
+    boot_order = models.JSONField(default=list, blank=True, editable=False)
+    rescue = models.ForeignKey(
+        Image, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    rescue_disk = models.UUIDField(null=True, editable=False)
     power_state = models.CharField(max_length=10, blank=True, editable=False)
     power_state_at = models.DateTimeField(null=True, editable=False)
     power_reason = models.CharField(max_length=200, blank=True, editable=False)
@@ -168,6 +179,20 @@ class Vm(Subject):
     def login(self) -> str:
         """Whom its keys and password open."""
         return self.login_user or self.image.default_user or "root"
+
+    @property
+    def bootable(self) -> dict[str, str]:
+        """What it could start from, by the name in `boot_order`, in words."""
+        disks = {
+            str(disk.uuid): f"disk {number} ({disk.size_gib} GiB)"
+            for number, disk in enumerate(self.disks.all(), start=1)
+        }
+        nics = {
+            str(nic.uuid): f"network {nic.reservation.network.name}"
+            for nic in self.nics.all()
+            if nic.reservation.present
+        }
+        return {**disks, "cdrom": "CD drive", **nics}
 
     @property
     def is_busy(self) -> bool:

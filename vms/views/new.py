@@ -31,7 +31,7 @@ MOST_DOORS = 8
 def new(request: HttpRequest) -> HttpResponse:
     projects = writable_projects(request)
     networks = _networks(request)
-    images = list(Image.objects.visible_to(user_of(request)).usable().select_related("project"))
+    images = list(_images(request))
     host = _host()
     form = NewVmForm(
         request.POST or None,
@@ -68,6 +68,11 @@ def _create(request: HttpRequest, form: NewVmForm) -> Vm | None:
         for forward in doors.select_related("public_address__host"):
             warn(request, forward)
     return made
+
+
+def _images(request: HttpRequest) -> QuerySet[Image]:
+    usable = Image.objects.visible_to(user_of(request)).usable().disks()
+    return usable.select_related("project")
 
 
 def _networks(request: HttpRequest) -> list[Network]:

@@ -21,7 +21,7 @@ GET_OR_POST = require_http_methods(["GET", "POST"])
 @GET_OR_POST
 def rebuild(request: HttpRequest, uuid: UUID) -> HttpResponse:
     found = get_for(user_of(request), Vm, uuid, write=True)
-    images = Image.objects.visible_to(user_of(request)).usable().select_related("project")
+    images = Image.objects.visible_to(user_of(request)).usable().disks().select_related("project")
     form = RebuildForm(
         request.POST or None,
         expected=found.name,

@@ -83,6 +83,7 @@ class World:
     key: SshKey
     snapshot: Snapshot
     flavour: Flavour
+    iso: Image
 
     def uuid(self, kind: str) -> str:
         if kind == "panel-name":
@@ -128,6 +129,10 @@ ABOUT_VMS = (
     "add-nic",
     "remove-nic",
     "take-console",
+    "insert-iso",
+    "eject-iso",
+    "boot-order",
+    "end-rescue",
 )
 
 
@@ -318,7 +323,17 @@ ROUTES: dict[str, tuple[tuple[int, ...], Body]] = {
     "post vm-start": (CHANGE, nothing),
     "post vm-stop": (CHANGE, nothing),
     "post vm-force-off": (CHANGE, nothing),
-    "post vm-rebuild": (CHANGE, lambda w: {"name": "web-1", "image": str(w.image.uuid)}),
+    # It has a snapshot.
+    "post vm-rebuild": (
+        (409, 403, 404, 409, 401),
+        lambda w: {"name": "web-1", "image": str(w.image.uuid)},
+    ),
+    "post vm-insert-iso": (CHANGE, lambda w: {"image": str(w.iso.uuid)}),
+    # Its drive is empty.
+    "post vm-eject-iso": ((409, 403, 404, 409, 401), nothing),
+    "post vm-boot-order": (CHANGE, lambda _: {"order": ["cdrom"]}),
+    "post vm-rescue": (CHANGE, lambda w: {"image": str(w.image.uuid)}),
+    "post vm-end-rescue": ((409, 403, 404, 409, 401), nothing),
     # It runs.
     "post vm-clone": ((409, 403, 404, 409, 401), lambda _: {"name": "web-2"}),
     "post vm-add-disk": (CHANGE, lambda _: {"size_gib": 2}),
@@ -415,6 +430,7 @@ def world(
         host_name=host_name,
         rule_set=rule_set,
         address_set=office,
+        iso=Image.objects.create(name="iso", sha256="3" * 64, found_format="iso"),
         flavour=create_flavour(Actor(olga), name="small", vcpus=1, memory_mib=512, disk_gib=4),
         key=add_key(Actor(alice), public_key=public_key()),
         snapshot=kept_snapshot(Actor(alice), vm),

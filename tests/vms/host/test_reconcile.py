@@ -29,7 +29,7 @@ from vms.host.check import MOST_DISKS, MOST_NICS
 from vms.host.drivers.domains import Domains
 from vms.host.layout import Layout
 from vms.host.reconcile import VmReconciler
-from vms.host.spec import DiskSource, DiskSpec, ImageRef, NicSpec, SeedSpec, VmSpec
+from vms.host.spec import DiskSource, DiskSpec, DriveSpec, ImageRef, NicSpec, SeedSpec, VmSpec
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.timeout(180)]
 
@@ -369,6 +369,42 @@ def test_rebuilt_a_guest_starts_from_the_new_disk_and_the_old_one_is_gone(
         copied.must(present=False)
 
 
+def test_rescued_a_guest_starts_from_another_disk_and_an_iso_comes_and_goes(
+    host: LibvirtHost, image: Path, empty_image: Path
+) -> None:
+    with made(host, empty_image, stop_seconds=1) as guest:
+        own, iso = guest.spec().disks, image_of(image, "iso")
+        guest.must(boot=("root",))
+        rescue = DiskSpec(id="rescue", size_gib=1, image=image_of(image))
+        during = {"disks": (*own, rescue), "boot": ("rescue", "root"), "drive": DriveSpec()}
+        guest.must(**during, boots=1, force=True)
+        guest.wait_for_line("kvmweb-hello: configured")
+        domain = guest.spec().domain
+        inserted = guest.must(**during | {"drive": DriveSpec(image=iso)}, boots=1)
+        assert not inserted.observed["restart_needed"], guest.steps
+        assert iso.sha256 in guest.virsh("domblklist", domain)
+        assert not guest.must(**during, boots=1).observed["restart_needed"]
+        drive = [line.split() for line in guest.virsh("domblklist", domain).splitlines()]
+        assert ["sda", "-"] in drive
+        # And back: the rescue system's own disk goes.
+        guest.must(boot=("cdrom", "root"), drive=DriveSpec(image=iso), boots=2, force=True)
+        assert not guest.layout.disk("rescue").exists()
+        assert iso.sha256 in guest.virsh("domblklist", domain)
+
+
+def _rescued(guest: Vm) -> VmSpec:
+    guest.must(boot=("root",))
+    own = guest.spec().disks
+    iso = own[0].image
+    return guest.spec(
+        disks=(*own, DiskSpec(id="rescue", size_gib=1)),
+        drive=DriveSpec(image=iso),
+        boot=("rescue", "root"),
+        boots=1,
+        force=True,
+    )
+
+
 def test_a_second_disk_and_nic_come_and_go(blank: Vm) -> None:
     usual = blank.spec()
     nic = replace(usual.nics[0], tap="ktx", mac="52:54:00:00:01:01")
@@ -532,7 +568,7 @@ def _rebuilt(guest: Vm) -> VmSpec:
     return guest.spec(disks=(replace(disk, id="fresh"),), boots=1, force=True)
 
 
-@pytest.mark.parametrize("prepare", [_new, _gone, _changed, _reset, _saved, _rebuilt])
+@pytest.mark.parametrize("prepare", [_new, _gone, _changed, _reset, _saved, _rebuilt, _rescued])
 def test_killed_after_each_operation_it_is_finished_the_next_time(
     host: LibvirtHost, blank: Vm, prepare: Prepare
 ) -> None:

@@ -142,6 +142,11 @@ class Domains:
         live = libvirt.VIR_DOMAIN_AFFECT_LIVE
         self._existing(subject, lambda domain: domain.detachDeviceFlags(xml, live))
 
+    def change_medium(self, subject: str, xml: str) -> None:
+        """Put something else, or nothing, into the drive of a running guest."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_DEVICE_MODIFY_FORCE
+        self._existing(subject, lambda domain: domain.updateDeviceFlags(xml, flags))
+
     def set_memory(self, subject: str, memory_mib: int) -> None:
         """Ask a running guest to make do with so much."""
         live = libvirt.VIR_DOMAIN_AFFECT_LIVE
