@@ -38,9 +38,10 @@ def give_pulse(app: Celery, process: Process, send: Send, outbox: Outbox) -> Non
     _repeat(app, {BEAT: beat, EMPTY_OUTBOX: empty})
 
 
-def empty_outbox(app: Celery, send: Send, outbox: Outbox) -> None:
-    """Have the app's worker empty its outbox while it is connected, for one that is no host's."""
-    _repeat(app, {EMPTY_OUTBOX: _quietly(lambda: outbox.drain(send))})
+def empty_outbox(app: Celery, send: Send, outbox: Outbox, *, pulse: Callable[[], None]) -> None:
+    """Have the app's worker empty its outbox while it is connected, for one that is no host's; its
+    pulse is given by what it is told to do."""
+    _repeat(app, {EMPTY_OUTBOX: _quietly(lambda: outbox.drain(send)), BEAT: pulse})
 
 
 def _repeat(app: Celery, actions: Mapping[float, Callable[[], None]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from kvmweb.jobs.own import LIBRARY, own_key
 from kvmweb.projects.actions import Actor
 from kvmweb.projects.models import AuditEvent, Project
 from networks.models import Network
-from tests.cast import fail_job, report, start_job
+from tests.cast import fail_job, finish_job, report, start_job
 from vms.actions import (
     NewImage,
     NewVm,
@@ -114,6 +115,37 @@ def test_what_is_wrong_is_named(about: dict[str, Any], url: str, field: str, act
         import_image(actor, NewImage(**({"name": "x", "checksum": DIGEST} | about)), url=url)
     assert caught.value.field == field
     assert not Image.objects.exists()
+
+
+def test_deleting_what_is_being_imported_cancels_that(
+    actor: Actor, django_capture_on_commit_callbacks: Any
+) -> None:
+    image = bring(actor)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert delete_image(actor, bring(actor, name="other").uuid).present is False
+    assert not list(library().incoming.glob("*.stop")), "its job has not begun"
+    running = start_job(image.job)
+    with django_capture_on_commit_callbacks(execute=True):
+        deleted = delete_image(actor, image.uuid)
+    assert library().stopped(str(image.uuid)).exists()
+    gave_way = Outcome(ok=False, generation=1, code="overtaken", message="It was cancelled.")
+    report(running, outcome=gave_way)
+    running.refresh_from_db()
+    assert running.status == "cancelled"
+    finish_job(deleted.job)
+    assert not Image.objects.filter(pk=image.pk).exists()
+
+
+def test_operators_see_whether_the_library_works(client: Client, olga: User, alice: User) -> None:
+    client.force_login(olga)
+    assert "has not been seen yet" in client.get("/images/").content.decode()
+    library().make()
+    library().pulse.touch()
+    assert "image library was seen" in client.get("/images/").content.decode()
+    os.utime(library().pulse, (0, 0))
+    assert "images wait" in client.get("/images/").content.decode()
+    client.force_login(alice)
+    assert "image library" not in client.get("/images/").content.decode()
 
 
 def test_an_upload_comes_in_parts_and_goes_on_where_it_stopped(actor: Actor) -> None:

@@ -6,7 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -22,6 +22,7 @@ from kvmweb.core.locks import lock
 from kvmweb.core.text import parse_label
 from kvmweb.jobs import notify
 from kvmweb.jobs.dispatch import request
+from kvmweb.jobs.models import Job, Status
 from kvmweb.projects.actions import Actor, audit, project_for
 from kvmweb.projects.models import Project
 from vms.catalogue import Listed
@@ -162,15 +163,35 @@ def deprecate_image(actor: Actor, uuid: UUID | str, *, deprecated: bool = True) 
 
 
 def delete_image(actor: Actor, uuid: UUID | str) -> Image:
-    """Remove an image that no VM stands on."""
+    """Remove an image that no VM stands on. One that is being made is cancelled."""
     with transaction.atomic():
         image = _locked(actor, uuid)
         _refuse_in_use(actor, image)
         image.present = False
         image.save(update_fields=["present"])
+        if _is_being_made(image):
+            transaction.on_commit(lambda: _stop(image))
         job = request(actor, image, f"Delete image {image}")
         audit(actor, "image.delete", image, project=image.project, job=job.uuid)
     return image
+
+
+def library_seen_at() -> datetime | None:
+    """When the worker of the library gave its last sign of life."""
+    try:
+        return datetime.fromtimestamp(library().pulse.stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None
+
+
+def _stop(image: Image) -> None:
+    library().make()
+    library().stopped(str(image.uuid)).touch()
+
+
+def _is_being_made(image: Image) -> bool:
+    running = Job.objects.of(Image.kind, image.uuid).filter(status=Status.RUNNING)
+    return not image.is_ready and running.exists()
 
 
 def forget_uploads() -> None:

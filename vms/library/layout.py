@@ -42,6 +42,15 @@ class Library:
         """What was uploaded so far."""
         return self.incoming / image
 
+    def stopped(self, image: str) -> Path:
+        """There as long as the making of this image is to end: it is not wanted any more."""
+        return self.incoming / f"{image}.stop"
+
+    @property
+    def pulse(self) -> Path:
+        """Touched again and again by the worker that makes images."""
+        return self.root / "pulse"
+
     def desk(self, image: str) -> Path:
         """The folder in which this image is made."""
         return self.work / image

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from kvmweb.core.errors import HostBusy, KvmwebError, NotConverged
+from kvmweb.core.errors import HostBusy, HostError, KvmwebError, NotConverged
 from kvmweb.host.files import flush_folder, write_durably
-from kvmweb.host.progress import Outcome, Report, Step
+from kvmweb.host.progress import OVERTAKEN, Outcome, Report, Step
 from vms.library import confined, formats, web
 from vms.library.checksums import Digest, checksum_in
 from vms.library.failures import BadImage, CannotFetch, full, words
@@ -30,6 +30,12 @@ from vms.library.unpack import unpacked
 
 _CHUNK = 1 << 20
 _LOOK_EVERY = 64 << 20
+
+
+class Stopped(HostError):
+    """Somebody no longer wants the image that is being made."""
+
+    code = OVERTAKEN
 
 
 class Librarian:
@@ -74,7 +80,14 @@ class Librarian:
             facts=_facts(library.facts(subject)) if has_file else None,
             has_file=has_file or library.facts(subject).exists(),
             has_source=library.source(subject).exists(),
-            has_leftovers=library.desk(subject).exists() or library.upload(subject).exists(),
+            has_leftovers=any(
+                path.exists()
+                for path in (
+                    library.desk(subject),
+                    library.upload(subject),
+                    library.stopped(subject),
+                )
+            ),
         )
 
     def _applied(self, spec: ImageSpec, report: Report) -> Outcome:
@@ -300,10 +313,15 @@ class Making:
 
     def _watch_space(self, written: int) -> None:
         """Look again whenever as much as the reserve may have been written."""
+        self._refuse_if_stopped()
         self._unwatched += written
         if self._unwatched > _LOOK_EVERY:
             self._unwatched = 0
             self._refuse_if_full(0)
+
+    def _refuse_if_stopped(self) -> None:
+        if self._library.stopped(self._spec.subject).exists():
+            raise Stopped("It was cancelled.")
 
     def _percent(self, sentence: str) -> Callable[[int], None]:
         """Tells a percentage, each value once."""
@@ -311,6 +329,7 @@ class Making:
 
         def tell(percent: int) -> None:
             nonlocal told
+            self._refuse_if_stopped()
             if percent > told:
                 told = percent
                 self._report(
@@ -361,6 +380,7 @@ def _details(found: dict[str, Any]) -> dict[str, Any]:
 
 def _clear(library: Library, subject: str) -> None:
     library.upload(subject).unlink(missing_ok=True)
+    library.stopped(subject).unlink(missing_ok=True)
     shutil.rmtree(library.desk(subject), ignore_errors=True)
 
 

@@ -46,7 +46,7 @@ def serve(config: HostConfig, library: Library, *, queue: str) -> int:
             hold=lambda subject: _hold(config.paths.run, subject),
         )
         add_apply_task(app, TASK, lambda: work)
-        empty_outbox(app, post, outbox)
+        empty_outbox(app, post, outbox, pulse=library.pulse.touch)
         keep_hearing(app)
         signals.worker_before_create_process.connect(_share_memory)
         return run_worker(

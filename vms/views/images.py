@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from kvmweb.core.access import get_for, is_operator
@@ -33,6 +35,7 @@ from vms.forms.images import (
 from vms.models import Image
 from vms.spec_from_images import limits
 
+SILENT = timedelta(minutes=1)
 GET_OR_POST = require_http_methods(["GET", "POST"])
 
 
@@ -46,9 +49,18 @@ def images(request: HttpRequest) -> HttpResponse:
         "images": [image for image in found if not _is_old(image)],
         "old": [image for image in found if _is_old(image)],
         "free": actions.free_bytes(),
+        **_worker(request),
         "used": sum(image.size_bytes for image in found),
     }
     return render(request, "vms/images.html", context)
+
+
+def _worker(request: HttpRequest) -> dict[str, Any]:
+    """For operators: when the library's worker was seen, and whether that is too long ago."""
+    if not is_operator(user_of(request)):
+        return {}
+    seen = actions.library_seen_at()
+    return {"worker_seen": seen, "worker_silent": seen is None or timezone.now() - seen > SILENT}
 
 
 def _is_old(image: Image) -> bool:

@@ -17,9 +17,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kvmweb.host.progress import Outcome
+from kvmweb.host.progress import Outcome, Step
 from tests.vms.library.conftest import LIMITS, MIB, Desk, Site, qemu_img, sha256, spec_of
 from vms.library.layout import Library
+from vms.library.reconcile import Librarian
 from vms.library.spec import ImageSpec
 
 pytestmark = pytest.mark.kernel
@@ -189,3 +190,40 @@ def test_killed_after_any_operation_it_is_finished_by_the_next_try(
     while killed(desk.library, gone, 1) is None:
         pass
     assert desk.files() == []
+
+
+@pytest.mark.parametrize("sentence", ["Reading what", "Unpacking", "Converting", "Reading the new"])
+def test_an_import_ends_where_it_is_cancelled_and_nothing_is_left(
+    disks: dict[str, bytes], desk: Desk, sentence: str
+) -> None:
+    spec = desk.upload(gzip.compress(disks["raw"]))
+
+    def report(step: Step) -> None:
+        if step.sentence.startswith(sentence):
+            desk.library.stopped(spec.subject).touch()
+
+    outcome = Librarian(desk.library).apply(spec, report)
+    assert (outcome.ok, outcome.code) == (False, "overtaken")
+    assert desk.apply(replace(spec, generation=2, present=False)).ok
+    assert desk.files() == []
+
+
+def test_cancelled_too_late_the_image_goes_all_the_same(
+    disks: dict[str, bytes], desk: Desk
+) -> None:
+    spec = desk.upload(disks["raw"])
+    assert desk.apply(spec).ok
+    desk.library.stopped(spec.subject).touch()
+    assert desk.apply(replace(spec, generation=2, present=False)).ok
+    assert desk.files() == []
+
+
+def test_an_iso_is_kept_as_one_though_nothing_boots_from_its_first_sector(desk: Desk) -> None:
+    content = bytearray(2 * MIB)
+    content[0x8001:0x8006] = b"CD001"
+    outcome = desk.apply(desk.upload(bytes(content)))
+    assert outcome.ok, outcome
+    assert (outcome.observed["found_format"], outcome.observed["virtual_size_bytes"]) == (
+        "iso",
+        2 * MIB,
+    )
