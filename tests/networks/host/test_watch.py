@@ -167,3 +167,34 @@ def test_our_own_changes_have_nothing_else_looked_at(lab: Lab) -> None:
         finally:
             watcher.close()
     assert looks == []
+
+
+OTHERS_DO = {
+    "a port is taken from its bridge": "ip link set kt12 nomaster",
+    "a bridge passes on no more": "sysctl -q net.ipv4.conf.kw1.forwarding=0",
+    "an entry is deleted": 'nft "delete element inet kvmweb egress { kw1 }"',
+    "a rule is added": "nft insert rule inet kvmweb forward drop",
+    "a table is deleted": "nft delete table bridge kvmweb",
+}
+
+
+def test_whatever_others_change_is_noticed_told_and_put_right(lab: Lab) -> None:
+    """With tables that nobody owns, as on kernels that know no owner."""
+    spec = network(1, source=None)
+    found: list[Drift] = []
+    with lab.reconciler() as reconciler:
+        lab.cable(spec.reservations[0])
+        assert_converges(reconciler, spec)
+        with lab.host.entered():
+            watcher = Watcher(reconciler, found.append)
+            watcher.start()
+        try:
+            for what, command in OTHERS_DO.items():
+                reconciler.release()
+                found.clear()
+                lab.host.run("sh", "-c", command)
+                assert eventually(lambda: bool(found), 30), what
+                assert found[0].missing, what
+                assert eventually(lambda: reconciler.check(spec) == (), 30), what
+        finally:
+            watcher.close()
