@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any
+from uuid import UUID
 
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema_field
@@ -17,7 +20,16 @@ class Body(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict):
             self._refuse_unknown(data)
+        self._name_choices()
         return super().to_internal_value(data)
+
+    def _name_choices(self) -> None:
+        """A wrong choice is answered with the right ones."""
+        for field in self.fields.values():
+            if isinstance(field, serializers.ChoiceField):
+                words = ", ".join(str(choice) for choice in field.choices)
+                said = f"“{{input}}” is none of the choices: {words}."
+                field.error_messages["invalid_choice"] = said
 
     def _refuse_unknown(self, data: dict[str, Any]) -> None:
         known = [name for name, field in self.fields.items() if not field.read_only]
@@ -40,6 +52,21 @@ class PortField(serializers.IntegerField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(min_value=1, max_value=65535, **options)
+
+
+class AddressField(serializers.CharField):
+    """A public address of the host, by its id or as it is written. Who may use it is asked by the
+    action."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=45, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        text: str = super().to_internal_value(data).strip()
+        for kind in (UUID, ip_address):
+            with suppress(ValueError):
+                return str(kind(text))
+        raise serializers.ValidationError("Give an address such as 198.51.100.7, or its id.")
 
 
 class Filters(filters.FilterSet):  # type: ignore[misc]

@@ -16,7 +16,7 @@ from kvmweb.hosts.models import PublicAddress
 from kvmweb.jobs.dispatch import request
 from kvmweb.projects.actions import Actor, audit
 from networks import ports
-from networks.actions.forwards import lock_public_address, open_port
+from networks.actions.forwards import lock_public_address, named_addresses, open_port
 from networks.actions.lookup import locked, named
 from networks.models import Forward, Network, Reservation
 
@@ -78,7 +78,7 @@ class _Bulk:
         hosts = {each.network.host_id for each in self.reservations.values()}
         asked = {uuid for each in self.entries.values() if (uuid := each.get("public_address"))}
         rows = lock(PublicAddress.objects.all()).filter(host__in=hosts).order_by("pk")
-        list(rows.filter(Q(is_default=True) | Q(uuid__in=asked)))
+        list(rows.filter(Q(is_default=True) | named_addresses(asked)))
         groups = self._grouped(
             lambda at: (
                 self.reservations[at].network.host_id,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from ipaddress import ip_address
 from typing import TypedDict, Unpack
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from kvmweb.core.access import get_for
 from kvmweb.core.errors import Conflict, Invalid
@@ -78,11 +81,13 @@ def add_forward(
     return forward
 
 
-def lock_public_address(host: Host, uuid: UUID | str | None) -> PublicAddress:
-    """The public address to forward from, locked: the one asked for, or the host's default."""
-    addresses = lock(PublicAddress.objects.all()).filter(host=host)
-    wanted = addresses.filter(uuid=uuid) if uuid else addresses.filter(is_default=True)
-    found = wanted.select_related("host").first()
+def lock_public_address(host: Host, wanted: UUID | str | None) -> PublicAddress:
+    """The public address to forward from, locked: the one asked for by its id or as it is written,
+    or the host's default.
+    """
+    asked = named_addresses([wanted]) if wanted else Q(is_default=True)
+    rows = lock(PublicAddress.objects.all()).filter(asked, host=host)
+    found = rows.select_related("host").first()
     if found is None:
         raise Invalid(
             "There is no such public address on this network's host.",
@@ -90,6 +95,17 @@ def lock_public_address(host: Host, uuid: UUID | str | None) -> PublicAddress:
             remedy="Leave it empty for the host's own.",
         )
     return found
+
+
+def named_addresses(wanted: Iterable[UUID | str]) -> Q:
+    """Those that are named by their ids or as they are written."""
+    ids, written = [], []
+    for each in wanted:
+        try:
+            written.append(str(ip_address(str(each))))
+        except ValueError:
+            ids.append(each)
+    return Q(uuid__in=ids) | Q(address__in=written)
 
 
 def open_port(

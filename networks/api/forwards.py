@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from kvmweb.api.dry_run import previewed
-from kvmweb.api.fields import Body, Filters, Nothing, PortField
+from kvmweb.api.fields import AddressField, Body, Filters, Nothing, PortField
 from kvmweb.api.metrics import metrics_answer, shows_metrics
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
@@ -109,8 +109,10 @@ class NewForward(AdmissionOfForward):
     ports = serializers.IntegerField(
         default=1, min_value=1, max_value=LARGEST_PORT, help_text="How many in a row."
     )
-    public_address = serializers.UUIDField(
-        default=None, allow_null=True, help_text="The host's default one when absent."
+    public_address = AddressField(
+        default=None,
+        allow_null=True,
+        help_text="Its id, or the address itself; the host's default one when absent.",
     )
     note = serializers.CharField(default="", allow_blank=True, max_length=200)
 

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from kvmweb.api.dry_run import previewed
-from kvmweb.api.fields import Body, Filters, Nothing, PortField, Shown
+from kvmweb.api.fields import AddressField, Body, Filters, Nothing, PortField, Shown
 from kvmweb.api.once import once
 from kvmweb.api.schema import starts, takes
 from kvmweb.api.views import Resource, actor_of, user_of
@@ -118,8 +118,10 @@ class NewHostName(ServingOfName):
     name = serializers.CharField(max_length=255)
     vm = serializers.UUIDField(default=None, allow_null=True, help_text="This or `reservation`.")
     reservation = serializers.UUIDField(default=None, allow_null=True)
-    public_address = serializers.UUIDField(
-        default=None, allow_null=True, help_text="The host's default one when absent."
+    public_address = AddressField(
+        default=None,
+        allow_null=True,
+        help_text="Its id, or the address itself; the host's default one when absent.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from networks.api.services import ServiceRoutes
 from networks.api.usage import NetworkUsageShown
 from networks.carried import thing_of
 from networks.flows import of_network
-from networks.models import EgressRule, Ipv6, Network
+from networks.models import EgressRule, Ipv6, Network, NetworkQuerySet
 
 
 class EgressRuleShown(Shown):
@@ -75,6 +75,9 @@ class NetworkShown(Ipv6Shown):
         child=serializers.CharField(),
         help_text="All of them; with several, every guest has one of them, always the same.",
     )
+    public_addresses = serializers.SerializerMethodField(
+        help_text="Those of its host, on any of which its forwards and host names may listen."
+    )
     mtu = serializers.IntegerField()
     guests_apart = serializers.BooleanField(help_text="Guests do not reach each other inside.")
     logs_refused = serializers.BooleanField(
@@ -88,6 +91,9 @@ class NetworkShown(Ipv6Shown):
     vm_count = serializers.IntegerField()
     forward_count = serializers.IntegerField()
     created_at = serializers.DateTimeField()
+
+    def get_public_addresses(self, network: Network) -> list[str]:
+        return [each.address for each in network.host.public_addresses.all()]
 
     def get_gateway(self, network: Any) -> str:
         return str(network.gateway) if network.ipv4_subnet else ""
@@ -174,6 +180,9 @@ class Networks(ServiceRoutes, LeaseRoutes):
     model = Network
     serializer_class = NetworkShown
     filterset_class = NetworkFilter
+
+    def shown(self, rows: NetworkQuerySet) -> NetworkQuerySet:
+        return rows.for_display().prefetch_related("host__public_addresses")
 
     @previewed
     @takes(NewNetwork, NetworkShown)

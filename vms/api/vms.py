@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from kvmweb.api.dry_run import previewed
-from kvmweb.api.fields import Body, Filters, Nothing, PortField, Shown, StateField
+from kvmweb.api.fields import AddressField, Body, Filters, Nothing, PortField, Shown, StateField
 from kvmweb.api.metrics import metrics_answer, shows_metrics
 from kvmweb.api.once import once, tell_once
 from kvmweb.api.schema import starts, takes
@@ -245,10 +245,11 @@ class NewVm(Body):
         default="", allow_blank=True, trim_whitespace=False, help_text="A script or #cloud-config."
     )
     forwards = ForwardOfVm(many=True, default=list)
-    public_address = serializers.UUIDField(
+    public_address = AddressField(
         default=None,
         allow_null=True,
-        help_text="Where the forwards listen; the host's default one when absent.",
+        help_text="Where the forwards listen, by its id or as it is written; the host's default"
+        " one when absent.",
     )
     project = serializers.UUIDField(
         default=None, allow_null=True, help_text="The network's, or your own, when absent."
