@@ -28,8 +28,9 @@ from networks.inbound import RuleText
 from networks.leases import record as record_leases
 from networks.models import Forward, Network, Reservation
 from tests.cast import fail_job, finish_job, report, start_job
-from vms.actions import NewForward, NewImage, NewVm, bin_vm, create_vm, upload_image
-from vms.models import Image, Vm
+from tests.vms.test_first_boot import public_key
+from vms.actions import NewForward, NewImage, NewVm, add_key, bin_vm, create_vm, upload_image
+from vms.models import Flavour, Image, Vm
 
 REASON = "Image tiny could not be copied: the disk of host h1 is full (0 B free of 40 GiB)."
 REMEDY = "Free space on the host, then press Retry."
@@ -110,6 +111,9 @@ def pages(
     accept_peering(actor, pair.uuid)
     for each in (network, office_net):
         finish_job(Network.objects.get(pk=each.pk).job)
+    Image.objects.create(name="debian-netinst", sha256="3" * 64, found_format="iso")
+    add_key(actor, public_key=public_key(comment="alice@a-laptop-with-a-long-name"))
+    Flavour.objects.create(name="small", vcpus=1, memory_mib=512, disk_gib=4)
     half = upload_image(actor, NewImage(name="half"), upload_bytes=3 << 30)
     return {
         "overview": "/",
@@ -120,6 +124,11 @@ def pages(
         "vm-hardware": f"/vms/{vm.uuid}/hardware/",
         "vm-in-bin": f"/vms/{binned.uuid}/",
         "vms-bin": "/vms/bin/",
+        "vm-media": f"/vms/{vm.uuid}/media/",
+        "vm-rebuild": f"/vms/{web.uuid}/rebuild/",
+        "vm-clone": f"/vms/{web.uuid}/clone/",
+        "flavours": "/flavours/",
+        "ssh-keys": "/account/keys/",
         "vm-settings": f"/vms/{vm.uuid}/settings/",
         "vm-activity": f"/vms/{vm.uuid}/activity/",
         "vm-console": f"/vms/{vm.uuid}/console/",
