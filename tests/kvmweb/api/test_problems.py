@@ -73,7 +73,7 @@ BAD: list[tuple[str, dict[str, Any], int, str, str]] = [
     ("vms", {"memory_mib": 10**6}, 400, "memory_mib", "more_than_the_host_has"),
     ("vms", {"memory_mib": 10**40}, 400, "memory_mib", "max_value"),
     ("vms", {"vcpus": 0}, 400, "vcpus", "min_value"),
-    ("vms", {"forwards": [BOTH, {}]}, 400, "forwards.1.target_port", "required"),
+    ("vms", {"forwards": [{}]}, 400, "forwards.0.target_port", "invalid"),
     ("vms", {"forwards": BOTH}, 400, "forwards", "not_a_list"),
     ("vms", {"forwards": [BOTH]}, 409, "forwards.0.public_port", "port_reserved"),
     ("vms", {"ssh_keys": ["x"]}, 400, "ssh_keys", "invalid_ssh_key"),
