@@ -15,7 +15,8 @@ from kvmweb.jobs.sockets import serving  # noqa: E402
 from networks.panel import answering_to_its_names  # noqa: E402
 from vms.consoles.routes import routes as consoles  # noqa: E402
 from vms.consoles.switchboard import answering_hosts  # noqa: E402
+from vms.live import routes as live  # noqa: E402
 
-sockets = answering_hosts(serving(consoles))
+sockets = answering_hosts(serving([*consoles, *live]))
 routes = ProtocolTypeRouter({"http": pages, "websocket": sockets})
 application = answering_to_its_names(routes)

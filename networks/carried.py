@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, NamedTuple
 from uuid import UUID
+
+import msgspec
+from msgspec import Meta
 
 from kvmweb.hosts.models import Host
 from kvmweb.metrics.rings import Rings
@@ -65,3 +68,35 @@ def _add(rings: Rings, named: list[tuple[Series, UUID, Values]], begin: float, e
 def thing_of(of: Network | Forward, host: Host) -> Thing:
     """What was measured of it."""
     return Thing(NETWORK if isinstance(of, Network) else FORWARD, of.uuid, host.uuid)
+
+
+_Count = tuple[int, int, int]
+
+
+class Told(msgspec.Struct):
+    """What a host says it has counted of a network or a forward until `at` (seconds of a clock that
+    only goes on), see `networks.host.drivers.counters`."""
+
+    at: float
+    counted: Annotated[list[_Count], Meta(min_length=3, max_length=3)]
+
+
+def rates(series: Series, before: Told, after: Told) -> Values | None:
+    """Amounts per second from one answer to the next; None when no time passed."""
+    seconds = after.at - before.at
+    if seconds <= 0:
+        return None
+    inward, outward, new = (
+        added(old, now) for old, now in zip(before.counted, after.counted, strict=True)
+    )
+    amounts = Carried(inward[1], outward[1], inward[0], outward[0], new[0])
+    return tuple(amount / seconds for amount in amounts[: len(series.fields)])
+
+
+def added(before: Sequence[int], now: Sequence[int]) -> tuple[int, int]:
+    """Packets and bytes since `before`: all of them where the stamp is another one. Less than
+    before means that it began anew all the same."""
+    stamp, packets, octets = now
+    if stamp != before[0] or packets < before[1] or octets < before[2]:
+        return packets, octets
+    return packets - before[1], octets - before[2]

@@ -21,7 +21,7 @@ from kvmweb.core.errors import Invalid
 from kvmweb.core.names import bridge
 from kvmweb.hosts.models import Host
 from networks import traffic
-from networks.carried import Carried, keep
+from networks.carried import Carried, added, keep
 from networks.models import (
     Forward,
     ForwardUsage,
@@ -118,7 +118,7 @@ def advance(
     numbers = [int(number) for number in entry[1:]]
     before = row.seen or [0] * len(numbers)
     (in_packets, in_bytes), (out_packets, out_bytes), (connections, _) = (
-        _added(before[at : at + 3], numbers[at : at + 3]) for at in (0, 3, 6)
+        added(before[at : at + 3], numbers[at : at + 3]) for at in (0, 3, 6)
     )
     row.packets_in = _sum(row.packets_in, in_packets)
     row.bytes_in = _sum(row.bytes_in, in_bytes)
@@ -130,14 +130,6 @@ def advance(
         row.last_used_at = now
     row.seen = numbers
     return Carried(in_bytes, out_bytes, in_packets, out_packets, connections)
-
-
-def _added(before: list[int], now: list[int]) -> tuple[int, int]:
-    """Packets and bytes since `before`. Less than before means that it began anew all the same."""
-    stamp, packets, octets = now
-    if stamp != before[0] or packets < before[1] or octets < before[2]:
-        return packets, octets
-    return packets - before[1], octets - before[2]
 
 
 def _sum(total: int, added: int) -> int:

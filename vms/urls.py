@@ -14,6 +14,7 @@ from vms.views import (
     metrics,
     new,
     pictures,
+    prometheus,
     rebuild,
     refused,
     snapshots,
@@ -69,5 +70,6 @@ urlpatterns = [
     path("images/<uuid:uuid>/replace/", images.replace, name="image-replace"),
     path("images/<uuid:uuid>/deprecate/", images.deprecate, name="image-deprecate"),
     path("images/<uuid:uuid>/delete/", images.delete, name="image-delete"),
+    path("metrics", prometheus.metrics, name="prometheus"),
     path("library/<str:ticket>/", files.image_file, name="image-file"),
 ]

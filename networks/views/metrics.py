@@ -47,7 +47,7 @@ def _page(
         thing_of(of, network.host),
         charts,
         data_url=reverse(f"api:{kind}-metrics", args=[of.uuid]),
-        live_url="",
+        live_url=f"/ws/metrics/{kind}/{of.uuid}/",
     )
     name = of.name if isinstance(of, Network) else of.public_endpoint
     back = reverse(kind, args=[of.uuid])

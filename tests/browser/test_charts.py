@@ -4,21 +4,30 @@ with what the host tells."""
 from __future__ import annotations
 
 import math
+import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
 from django.contrib.auth.models import User
+from playwright.sync_api import expect
 
+from kvmweb.hosts import watching
 from kvmweb.hosts.models import Host
 from kvmweb.metrics.rings import Rings
 from kvmweb.metrics.series import HOST, VM, Values
-from tests.browser.conftest import Panel
+from networks.models import Network
+from tests.browser.conftest import TIMEOUT_MS, Panel
 from tests.browser.test_look import LOOKS, examine, shoot
+from tests.lab.broker import wait_until
+from tests.vms.test_live import asked
 from vms.models import Vm
 
+__all__ = ["asked"]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture
@@ -65,4 +74,27 @@ def test_charts_are_drawn_and_fit_to_be_seen(
     shoot(panel, f"metrics-{look}")
     wrong += examine(panel, "metrics", *rules)
     assert wrong == []
+    assert panel.complaints == []
+
+
+@pytest.mark.parametrize("kind", ["vm", "network"])
+def test_charts_go_on_while_somebody_looks(
+    kind: str,
+    panel: Panel,
+    rings: Rings,
+    asked: list[Any],
+    vm: Vm,
+    network: Network,
+    alice: User,
+) -> None:
+    panel.log_in(alice)
+    panel.open(f"/vms/{vm.uuid}/metrics/" if kind == "vm" else f"/networks/{network.uuid}/metrics/")
+    region = panel.page.locator("[data-charts]")
+    expect(region).to_have_attribute("data-live", re.compile(r"^[3-9]|\d\d"))
+    chart = panel.page.locator("figure.chart").first
+    chart.locator("canvas").wait_for()
+    assert int(chart.get_attribute("data-points") or 0) >= 3
+    assert asked
+    panel.open("/vms/")
+    wait_until(lambda: not watching._watched, what="the end of asking")
     assert panel.complaints == []

@@ -31,7 +31,7 @@ def metrics(request: HttpRequest, uuid: UUID) -> HttpResponse:
         thing_of(vm),
         _charts(vm),
         data_url=reverse("api:vm-metrics", args=[uuid]),
-        live_url="",
+        live_url=f"/ws/metrics/vm/{uuid}/",
     )
     return render(request, "vms/metrics.html", context)
 

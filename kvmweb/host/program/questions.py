@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from kvmweb.core.errors import HostBusy, Invalid, KvmwebError
 from kvmweb.host.answering import Answers
@@ -17,6 +18,7 @@ from kvmweb.host.program.networks import network_reconciler
 from kvmweb.host.program.vms import vm_reconciler
 from networks.host import refused
 from networks.host.case import explain
+from networks.host.drivers import counters
 from networks.host.explain.steps import Case, Step
 from networks.host.facts import Looker
 from networks.host.flows import Listing, Scope, listed
@@ -25,13 +27,16 @@ from networks.host.refused import Refusals, RefusedScope
 from networks.host.spec import NetworkSpec, PanelSpec
 from networks.host.tasks import END_FLOWS, socket_file, spec_store
 from vms.host import hurry
+from vms.host.drivers import stats
 from vms.host.drivers.domains import Domains
+from vms.host.measure import Reading
 from vms.host.observe import Observer
 from vms.host.spec import VmSpec
 from vms.host.tasks import spec_store as vm_store
 
 _LIBVIRT_SECONDS = 2.0
 _WORKER_SECONDS = 5.0
+_MOST = 200
 
 A = TypeVar("A")
 
@@ -47,6 +52,7 @@ def answers(config: HostConfig) -> Answers:
         "plan vm": lambda body: _plan_vm(config, _as(VmSpec, body)),
         "flows": lambda body: _flows(config, _as(Scope, body)),
         "refused": lambda body: _refused(config, _as(RefusedScope, body)),
+        "measure": lambda body: _measure(config, _as(Watched, body)),
         "end_flows": lambda body: _end_flows(config, _as(Scope, body)),
     }
 
@@ -88,6 +94,42 @@ def _vm_state(config: HostConfig, port: str) -> str | None:
     finally:
         domains.close()
     return seen.get(vm.subject, "off")
+
+
+class Watched(msgspec.Struct):
+    """What somebody looks at: VMs by UUID, networks by bridge, forwards by number."""
+
+    vms: Annotated[list[str], Meta(max_length=_MOST)] = []
+    networks: Annotated[list[str], Meta(max_length=_MOST)] = []
+    forwards: Annotated[list[str], Meta(max_length=_MOST)] = []
+
+
+def _measure(config: HostConfig, watched: Watched) -> dict[str, Any]:
+    """What was counted of each until now; what is not there, or cannot be told, is left out."""
+    bridges = counters.bridges() if watched.networks else {}
+    numbers = [int(number) for number in watched.forwards if number.isdecimal()]
+    forwards = counters.some_forwards(numbers) if numbers else {}
+    at = time.monotonic()
+    wanted = {name: bridges[name] for name in watched.networks if name in bridges}
+    return {
+        "vms": _guests(config, watched.vms),
+        "networks": {name: {"at": at, "counted": counted} for name, counted in wanted.items()},
+        "forwards": {
+            str(number): {"at": at, "counted": counted} for number, counted in forwards.items()
+        },
+    }
+
+
+def _guests(config: HostConfig, uuids: list[str]) -> dict[str, Reading]:
+    if not uuids:
+        return {}
+    domains = Domains(config.libvirt_uri, call_seconds=_LIBVIRT_SECONDS)
+    try:
+        return stats.of_some(domains, uuids)
+    except KvmwebError:
+        return {}
+    finally:
+        domains.close()
 
 
 def _plan_network(config: HostConfig, spec: NetworkSpec) -> Preview:

@@ -190,6 +190,12 @@ class NftablesSocket:
             for found in _decoded(elements[position].family, elements[position].name, answer)
         ]
 
+    def counted(self, name: str, keys: Sequence[int], family: Family = "inet") -> Iterator[bytes]:
+        """The elements with these keys of a counting set of ours, as the kernel lists them."""
+        places = [_place(Element(family, name, (key,))) for key in keys]
+        for _, answer in self._socket.request_each(_SUBSYSTEM << 8 | _GETSETELEM, places):
+            yield dict(attributes(answer, 4)).get(_ELEMENTS, b"")
+
     def elements(self) -> Iterator[Element]:
         """Every element of our sets and maps."""
         for family, name in SETS:
