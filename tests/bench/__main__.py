@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import job, nat
+from tests.bench import job, nat, vms
 from tests.bench.measure import Figure, save, table
 
 GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
     "job": job.figures,
     "nat": nat.figures,
+    "vms": vms.figures,
 }
 
 

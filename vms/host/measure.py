@@ -8,7 +8,7 @@ anew in between. Names: virConnectGetAllDomainStats.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from kvmweb.metrics.series import Values
@@ -67,6 +67,18 @@ def _devices(
         name = stats.get(f"{of}name")
         if name is not None and f"{of}{counts[0]}" in stats:
             yield name, tuple(stats.get(of + count, 0) for count in counts)
+
+
+def with_memory_of(before: Reading | None, now: Reading) -> Reading:
+    """A reading that was taken without asking about memory, with what was known of it."""
+    if before is None or before.run != now.run or now.memory is not None:
+        return now
+    return replace(
+        now,
+        memory=before.memory,
+        memory_used=before.memory_used,
+        memory_host=before.memory_host,
+    )
 
 
 def sample(before: Reading, after: Reading) -> Values | None:

@@ -18,7 +18,7 @@ from kvmweb.host.load import Load, cores, load
 from kvmweb.metrics.series import VM, Values
 from vms.host.drivers import stats
 from vms.host.drivers.domains import Domains
-from vms.host.measure import Reading, sample
+from vms.host.measure import Reading, sample, with_memory_of
 from vms.host.observe import has_our_metadata
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ ROUND = VM.fine
 SEND_EVERY = 3 * ROUND
 CALL_SECONDS = 8.0
 KEPT = 30
+MEMORY_EVERY = 3
+"""Rounds: the memory of guests changes slowly, and asking about it is dear."""
 _DIGITS = 6
 
 
@@ -47,7 +49,7 @@ class Meter:
 
     def look(self, slot: int) -> None:
         """One round, about this slot of time."""
-        guests = self._read()
+        guests = self._read(memory=slot % MEMORY_EVERY == 0)
         samples = _samples(self._guests, guests or {})
         running = None if guests is None else len(guests)
         self._rounds.append(
@@ -71,13 +73,14 @@ class Meter:
         """What was waiting has gone."""
         self._rounds.clear()
 
-    def _read(self) -> dict[str, Reading] | None:
-        """None while libvirt does not answer."""
+    def _read(self, *, memory: bool) -> dict[str, Reading] | None:
+        """None while libvirt does not answer. What is not asked about memory is what it was."""
         try:
-            return stats.of_all(self._domains, self._is_ours)
+            found = stats.of_all(self._domains, self._is_ours, memory=memory)
         except KvmwebError as error:
             log.warning("guests_not_measured reason=%s", error.message)
             return None
+        return {uuid: with_memory_of(self._guests.get(uuid), one) for uuid, one in found.items()}
 
     def _of_host(self) -> tuple[float | None, float | None]:
         before, self._load = self._load, None

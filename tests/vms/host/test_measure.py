@@ -20,7 +20,7 @@ from tests.vms.host.test_reconcile import Vm
 from tests.vms.host.vm_cases import image_of
 from vms.host.drivers import stats
 from vms.host.drivers.domains import Domains
-from vms.host.measure import Reading, reading, sample
+from vms.host.measure import Reading, reading, sample, with_memory_of
 
 COUNTS = st.dictionaries(
     st.sampled_from(["a", "b", "c"]),
@@ -96,6 +96,17 @@ def test_a_guest_that_libvirt_could_not_ask_has_no_figures_and_no_fall() -> None
     back = named(sample(empty, reading(said(), run=1, at=120)))
     assert back["cpu"] is None
     assert sample(full, full) is None
+
+
+@pytest.mark.pure
+def test_memory_that_was_not_asked_for_is_what_it_was_but_of_no_other_start() -> None:
+    full = reading(said(), run=1, at=100)
+    without = {key: value for key, value in said().items() if not key.startswith("balloon")}
+    assert named(sample(full, with_memory_of(full, reading(without, run=1, at=110))))[
+        "memory_host"
+    ] == (2 << 20)
+    assert with_memory_of(full, reading(without, run=2, at=110)).memory is None
+    assert with_memory_of(None, full) == full
 
 
 @given(COUNTS, COUNTS, st.integers(1, 2), st.integers(1, 2), st.floats(0.1, 100))

@@ -26,13 +26,17 @@ _HOW = (
 )
 
 
-def of_all(domains: Domains, is_ours: Callable[[Any], bool]) -> dict[str, Reading]:
-    """By the UUID of each guest of ours that runs. Raises HostBusy, LibvirtError."""
+def of_all(
+    domains: Domains, is_ours: Callable[[Any], bool], *, memory: bool = True
+) -> dict[str, Reading]:
+    """By the UUID of each guest of ours that runs. Asking about memory is a third of the cost.
+    Raises HostBusy, LibvirtError."""
+    what = _WHAT if memory else _WHAT & ~libvirt.VIR_DOMAIN_STATS_BALLOON
 
     def ask(connection: Any) -> dict[str, Reading]:
         return _readings(
             (domain, stats)
-            for domain, stats in connection.getAllDomainStats(_WHAT, _HOW)
+            for domain, stats in connection.getAllDomainStats(what, _HOW)
             if is_ours(domain)
         )
 
