@@ -163,6 +163,8 @@ class SettingsForm(ActionForm):
         self.fields["source_addresses"].choices = choices  # type: ignore[attr-defined]
         for name in self.fields.keys() - fields:
             del self.fields[name]
+        if "guarded" in self.fields:
+            self.fields["guests_apart"].help_text = "Of this network, on their bridge."
         self.is_asking = False
 
     def add_place(self, line: str) -> None:

@@ -13,7 +13,13 @@ from kvmweb.core.errors import Conflict, Invalid, Several
 from kvmweb.hosts.models import Host, PublicAddress
 from kvmweb.projects.actions import Actor
 from kvmweb.projects.models import AuditEvent
-from networks.actions import add_forwards, add_reservation, create_network, release_attachment
+from networks.actions import (
+    add_forwards,
+    add_reservation,
+    change_network,
+    create_network,
+    release_attachment,
+)
 from networks.flows import of_guest
 from networks.models import Network
 from networks.refused import is_filtered
@@ -127,6 +133,22 @@ def test_connections_are_an_empty_state_with_the_reason(
         before = AuditEvent.objects.count()
         assert client.post(f"{of}/flows/end/").status_code == 409
         assert AuditEvent.objects.count() == before
+
+
+def test_what_is_said_of_it_is_what_it_is(
+    client: Client, olga: User, actor: Actor, network: Network, vm: Vm
+) -> None:
+    page = f"/networks/{network.uuid}/"
+    assert "forwards of single ports" not in client.get(page).content.decode()
+    change_network(actor, network.uuid, guarded=False)
+    said = client.get(page).content.decode()
+    assert "All guests are open" in said
+    assert "guests are closed" not in said
+    assert "by forwards" not in client.get(f"{page}settings/").content.decode()
+    client.force_login(olga)
+    host = client.get(f"/hosts/{network.host.uuid}/").content.decode()
+    assert network.bridge not in host
+    assert host.count("from outside") == 2
 
 
 def test_its_vm_offers_no_way_in_and_says_why(client: Client, vm: Vm) -> None:
