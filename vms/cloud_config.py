@@ -50,9 +50,10 @@ def _check(events: Iterator[yaml.Event]) -> None:
 
 
 def _is_mapping(event: yaml.NodeEvent) -> bool:
-    """Of settings, or nothing."""
-    empty = isinstance(event, yaml.ScalarEvent) and event.value in ("", "~", "null")
-    return empty or isinstance(event, yaml.MappingStartEvent)
+    """Of settings, or nothing: a text without content is not nothing."""
+    if isinstance(event, yaml.ScalarEvent):
+        return event.implicit[0] and event.value in ("", "~", "null")
+    return isinstance(event, yaml.MappingStartEvent)
 
 
 def _check_node(event: yaml.NodeEvent, anchors: set[str]) -> None:
