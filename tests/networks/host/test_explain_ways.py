@@ -325,6 +325,9 @@ def test_who_answers_for_anothers_ipv6_address_and_a_network_without_are_named(
         world.host.ip("link set px0 master kw1")
         assert eventually(lambda: world.why_forward() == "nd", 20)
         world.host.ip("link del px0")
+    # The host still believes the other, until it asks again.
+    world.host.ip("-6 neigh flush dev kw1")
+    assert world.lab.internet.ask_tcp(PUBLIC6, world.forward.public_port) == OUTSIDE6
     plain = replace(world.spec, ipv6="off", subnet6="", gateway6="", source_address6=None)
     world.specs[plain.subject] = plain
     assert world.why_guest(destination=OUTSIDE6) == "family"
