@@ -141,11 +141,17 @@ def test_a_vm_is_made_stopped_started_forced_off_and_deleted(
         guest.wait_for_line("kvmweb-hello: configured")
 
         stopped = guest.must(power="off")
+        assert stopped.observed["disk_bytes"] > 0
         assert stopped.observed == {
             "state": "off",
             "reason": "The guest shut down",
             "restart_needed": False,
             "boots": 0,
+            "snapshots": {},
+            "foreign_snapshots": [],
+            "backs": 0,
+            "disk_bytes": stopped.observed["disk_bytes"],
+            "memory_bytes": 0,
         }
         assert any("to shut down (90 s left)" in step.sentence for step in guest.steps)
 
