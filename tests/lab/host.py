@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from kvmweb.core.envelope import Envelope, seal
 from kvmweb.host.config import HostConfig, load
+from networks.host.drivers.routers import dhcp_of, routers
 from tests.libvirtd import LibvirtHost, restart_libvirtd
 from tests.netns import Namespace
 from vms.host.libvirtd import PrivateLibvirtd
@@ -62,9 +63,15 @@ class LabHost:
         restart_libvirtd(self.machine)
 
     def close(self) -> None:
-        """End what was started here; the rest ends with the namespace, which is the lab's."""
+        """End what was started here; the rest ends with the namespace, which is the lab's.
+
+        Networks' own routers have namespaces of their own, and a DHCP server in each.
+        """
         for name in list(self._processes):
             self.kill(name)
+        folder = self.folder / "kw" / "routers"
+        for bridge in routers(folder):
+            dhcp_of(folder, bridge).stop()
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run a program inside; returns its output, errors included."""
