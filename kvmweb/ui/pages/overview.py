@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -57,7 +58,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "concerns": [
             *_concerns(user, shown_networks, shown_vms),
             *_ending(user, project),
-            *_outdated(user, project),
+            *_host_names(user, project),
             *_panel_names(user),
         ],
         "events": _events(user, project),
@@ -138,20 +139,19 @@ def _concerns(user: User, networks: list[Network], vms: list[Vm]) -> Iterator[Co
 
 
 def _ending(user: User, project: Project | None) -> Iterator[Concern]:
-    """Forwards and host names that will soon be closed."""
-    soon: dict[str, Any] = {
-        "present": True,
-        "paused": False,
-        "expires_at__range": (timezone.now(), timezone.now() + WARNED_BEFORE),
-    }
-    if project:
-        soon["network__project"] = project
-    forwards = Forward.objects.visible_to(user).filter(**soon).for_display()
-    for forward in forwards.order_by("expires_at")[:MOST_ENDING]:
+    """Forwards that will soon be closed."""
+    forwards = _in_project(Forward.objects.visible_to(user).filter(_soon(), present=True), project)
+    for forward in forwards.for_display().order_by("expires_at")[:MOST_ENDING]:
         yield _ends(forward, forward.public_endpoint, "forward")
-    names = HostName.objects.visible_to(user).filter(**soon).for_display()
-    for name in names.order_by("expires_at")[:MOST_ENDING]:
-        yield _ends(name, name.name, "host-name")
+
+
+def _soon() -> Q:
+    now = timezone.now()
+    return Q(paused=False, expires_at__range=(now, now + WARNED_BEFORE))
+
+
+def _in_project(rows: Any, project: Project | None) -> Any:
+    return rows.filter(network__project=project) if project else rows
 
 
 def _ends(found: Forward | HostName, what: str, page: str) -> Concern:
@@ -164,15 +164,17 @@ def _ends(found: Forward | HostName, what: str, page: str) -> Concern:
     )
 
 
-def _outdated(user: User, project: Project | None) -> Iterator[Concern]:
-    """Host names whose certificate browsers will soon refuse."""
-    rows = HostName.objects.visible_to(user).filter(
-        present=True, certificate__not_after__lte=timezone.now() + RENEWED_BEFORE
-    )
-    if project:
-        rows = rows.filter(network__project=project)
-    for name in rows.for_display().order_by("certificate__not_after")[:MOST_ENDING]:
-        yield _renew(name.certificate, name.name, reverse("host-name", args=[name.uuid]))
+def _host_names(user: User, project: Project | None) -> Iterator[Concern]:
+    """Host names that will soon lead nowhere, or whose certificate browsers will soon refuse."""
+    outdated = Q(certificate__not_after__lte=timezone.now() + RENEWED_BEFORE)
+    rows = HostName.objects.visible_to(user).filter(_soon() | outdated, present=True)
+    rows = _in_project(rows, project).for_display()
+    for name in rows.order_by("expires_at", "certificate__not_after")[: 2 * MOST_ENDING]:
+        if name.expires_soon:
+            yield _ends(name, name.name, "host-name")
+        certificate = name.own_certificate
+        if certificate and certificate.ends_soon:
+            yield _renew(certificate, name.name, reverse("host-name", args=[name.uuid]))
 
 
 def _panel_names(user: User) -> Iterator[Concern]:
@@ -198,9 +200,10 @@ def _renew(certificate: Certificate, name: str, url: str) -> Concern:
 
 
 def _silent_hosts(user: User, subjects: list[Any]) -> Iterator[Concern]:
-    used = {subject.host for subject in subjects} | set(Host.objects.visible_to(user))
+    visible = set(Host.objects.visible_to(user))
+    used = {subject.host for subject in subjects} | visible
     for host in sorted((host for host in used if host.is_silent), key=lambda host: host.name):
-        seen = Host.objects.visible_to(user).filter(pk=host.pk).exists()
+        seen = host in visible
         yield Concern(
             f"Host {host} is not answering",
             "What is shown of it may be old. Changes wait until it answers.",
